@@ -1,0 +1,27 @@
+"""The image formats as values: reference, descriptor, manifest, index, config, a layer's tar framing. No I/O."""
+
+from modelcar.oci.config import Config, Execution, History, RootFS
+from modelcar.oci.digest import Digest, digest_of, is_digest, parse_digest
+from modelcar.oci.manifest import Descriptor, Index, Manifest, Platform
+from modelcar.oci.reference import Reference, parse_reference
+from modelcar.oci.tar import Framing, Member, frame
+
+__all__ = [
+    "Config",
+    "Descriptor",
+    "Digest",
+    "Execution",
+    "Framing",
+    "History",
+    "Index",
+    "Manifest",
+    "Member",
+    "Platform",
+    "Reference",
+    "RootFS",
+    "digest_of",
+    "frame",
+    "is_digest",
+    "parse_digest",
+    "parse_reference",
+]
