@@ -1,0 +1,77 @@
+"""Trying again: how often, and how long to wait in between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+from modelcar.errors import Interrupted, NetworkError
+from modelcar.events import Cancel, Listener, Waiting, ignore
+
+TRIES = 6
+LONGEST_WAIT = 600.0
+"""Seconds: no server's wish to wait longer is granted."""
+
+T = TypeVar("T")
+
+
+class Patience:
+    """How a piece of work is tried again. One object serves all threads.
+
+    Args:
+        cancel: Ends every wait.
+        listener: Is told of every wait.
+        tries: Attempts in all.
+        first_wait: Seconds before the second attempt; each further wait is twice as long, up to 30 s.
+    """
+
+    def __init__(
+        self,
+        cancel: Cancel | None = None,
+        listener: Listener = ignore,
+        *,
+        tries: int = TRIES,
+        first_wait: float = 0.5,
+    ) -> None:
+        self.cancel = cancel or Cancel()
+        self.listener = listener
+        self.tries = tries
+        self._first_wait = first_wait
+
+    def persist(self, work: Callable[[int], T], what: str) -> T:
+        """The result of `work`, called with the number of the attempt (from 1) until it doesn't fail by the network.
+
+        Raises:
+            NetworkError: The last attempt's, or one that is final.
+            Interrupted: The work was cancelled.
+        """
+        attempt = 1
+        while True:
+            self.check()
+            try:
+                return work(attempt)
+            except NetworkError as error:
+                if error.final or attempt >= self.tries or (error.retry_after or 0) > LONGEST_WAIT:
+                    raise
+                self.pause(what, error, attempt)
+            attempt += 1
+
+    def pause(self, what: str, error: NetworkError, attempt: int) -> None:
+        """Wait as long as the server asks, else longer from attempt to attempt.
+
+        Raises:
+            Interrupted: The work was cancelled meanwhile.
+        """
+        seconds = error.retry_after
+        if seconds is None:
+            # Jitter keeps the workers of one build from coming back all at once.
+            seconds = min(30.0, self._first_wait * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+        self.listener(Waiting(what, error.what, round(seconds, 1)))
+        self.cancel.wait(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """Raises `Interrupted` when the work was cancelled."""
+        if self.cancel.is_set():
+            raise Interrupted("stopped")
