@@ -1,0 +1,30 @@
+"""Where model files come from. A kind of source is a module here and a line in `open_source`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelcar.errors import UsageError
+from modelcar.http import Http
+from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
+from modelcar.sources.reading import read_file
+
+__all__ = ["Reader", "Snapshot", "Source", "SourceFile", "open_source", "read_file"]
+
+
+def open_source(text: str, http: Http) -> Source:
+    """The source that a user named: `hf://OWNER/NAME[@REVISION]` or a folder.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    scheme, separator, rest = text.partition("://")
+    if scheme == "hf" and separator:
+        from modelcar.sources.huggingface import HuggingFaceSource
+
+        return HuggingFaceSource.parse(rest, http)
+    if separator:
+        raise UsageError(f"{text!r}: {scheme}:// is no source", "sources are hf://OWNER/NAME[@REVISION] and folders")
+    from modelcar.sources.folder import FolderSource
+
+    return FolderSource(Path(text).expanduser())

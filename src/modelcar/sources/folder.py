@@ -1,0 +1,138 @@
+"""A local folder as a source."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from io import FileIO
+from pathlib import Path
+
+from modelcar.errors import ContentMismatch, Denied, NotFound, Refused, UsageError
+from modelcar.sources.card import license_of
+from modelcar.sources.contract import Snapshot, SourceFile
+
+
+class FolderSource:
+    """The files below a folder, less hidden ones. Links are followed while they stay inside.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+        self._snapshot: Snapshot | None = None
+        self._seen: dict[str, str] = {}
+
+    def snapshot(self) -> Snapshot:
+        """See `Source.snapshot`. A second call gives what the first one saw.
+
+        Raises:
+            NotFound: No such folder, or no file in it.
+            UsageError: It is not a folder.
+            Refused: A link that leads out of the folder, or something that is neither file nor folder.
+            Denied: A file or folder that can't be read.
+        """
+        if self._snapshot is None:
+            self._snapshot = self._look()
+        return self._snapshot
+
+    def _look(self) -> Snapshot:
+        if not self._root.exists():
+            raise NotFound(f"the folder {self._root} doesn't exist")
+        if not self._root.is_dir():
+            raise UsageError(f"{self._root} is not a folder", "name the folder that holds the model's files")
+        root = self._root.resolve()
+        files: list[SourceFile] = []
+        self._walk(root, root, "", files, frozenset({root}))
+        if not files:
+            raise NotFound(f"the folder {self._root} holds no files (hidden ones don't count)")
+        files.sort(key=lambda file: file.path)
+        return Snapshot(
+            str(self._root), tuple(files), curated=True, title=root.name, licenses=license_of(root / "README.md")
+        )
+
+    def _walk(self, root: Path, folder: Path, prefix: str, files: list[SourceFile], above: frozenset[Path]) -> None:
+        try:
+            names = sorted(path.name for path in folder.iterdir())
+        except PermissionError:
+            raise Denied(f"the folder {prefix or self._root} can't be read", "check its permissions") from None
+        for name in names:
+            if name.startswith("."):
+                continue
+            path, shown = folder / name, f"{prefix}{name}"
+            real = path.resolve()
+            if not real.is_relative_to(root):
+                raise Refused(
+                    f"{shown} is a link that leads out of the folder {self._root}, to {real}",
+                    "copy the file, or for a Hugging Face cache build from hf://OWNER/NAME, which reads the cache",
+                )
+            try:
+                info = real.stat()
+            except OSError:
+                raise NotFound(f"{shown} is a link to something that is not there") from None
+            if stat.S_ISDIR(info.st_mode):
+                if real in above:
+                    raise Refused(f"{shown} is a link to a folder above it: it would never end", "remove the link")
+                self._walk(root, real, f"{shown}/", files, above | {real})
+            elif stat.S_ISREG(info.st_mode):
+                if not os.access(real, os.R_OK):
+                    raise Denied(f"the file {shown} can't be read", "check its permissions")
+                self._seen[shown] = _fingerprint(info)
+                files.append(SourceFile(shown, info.st_size, fingerprint=self._seen[shown] if _settled(info) else None))
+            else:
+                raise Refused(f"{shown} is neither a file nor a folder", "remove it, or leave it out with --exclude")
+
+    def open(self, file: SourceFile, offset: int = 0) -> _FolderReader:
+        """See `Source.open`."""
+        try:
+            opened = FileIO(self._root / file.path)
+        except PermissionError:
+            raise Denied(f"the file {file.path} can't be read", "check its permissions") from None
+        except OSError as error:
+            raise NotFound(f"the file {file.path} can't be read: {error.strerror}") from None
+        reader = _FolderReader(opened, file.path, self._seen[file.path])
+        opened.seek(offset)
+        return reader
+
+    def distrust(self, file: SourceFile) -> bool:
+        """See `Source.distrust`: there is no other copy."""
+        return False
+
+
+class _FolderReader:
+    """An open file that must stay what the snapshot saw, from the first byte to the last."""
+
+    def __init__(self, opened: FileIO, path: str, fingerprint: str) -> None:
+        self._opened = opened
+        self._path = path
+        self._fingerprint = fingerprint
+        self._check()
+
+    def read(self, size: int) -> bytes:
+        try:
+            piece = self._opened.read(size)
+        except OSError as error:
+            self.close()
+            raise Refused(f"the file {self._path} can't be read: {error.strerror}") from None
+        if not piece:
+            self._check()
+        return piece
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _check(self) -> None:
+        if _fingerprint(os.fstat(self._opened.fileno())) != self._fingerprint:
+            self.close()
+            raise ContentMismatch(f"the file {self._path} changed while the build was reading it", "run it again")
+
+
+def _settled(info: os.stat_result) -> bool:
+    """Whether the last change lies far enough back that another one would show in the times (git: "racily clean")."""
+    return time.time() - max(info.st_mtime, info.st_ctime) > 2
+
+
+def _fingerprint(info: os.stat_result) -> str:
+    return f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}:{info.st_ctime_ns}"
