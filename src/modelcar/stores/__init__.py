@@ -1,0 +1,120 @@
+"""Where images live. A kind of store is a module here and a line in `locate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelcar.errors import UsageError
+from modelcar.http import Http
+from modelcar.oci import Digest, Reference, is_digest, parse_reference
+from modelcar.oci.reference import DEFAULT_TAG, is_tag
+from modelcar.retry import Patience
+from modelcar.settings import Access
+from modelcar.stores.contract import (
+    Blob,
+    BlobStream,
+    BytesBlob,
+    HashedStream,
+    Limits,
+    ReadableStore,
+    Reader,
+    Store,
+    StoredManifest,
+)
+
+__all__ = [
+    "Blob",
+    "BlobStream",
+    "BytesBlob",
+    "HashedStream",
+    "Limits",
+    "Location",
+    "ReadableStore",
+    "Reader",
+    "Store",
+    "StoredManifest",
+    "locate",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An image's place: the store, and which of its images is meant.
+
+    Attributes:
+        store: Where it is.
+        tag: Its tag. In a layout it may be empty: an image without a name.
+        digest: Its digest, where it was named by that.
+    """
+
+    store: Store
+    tag: str
+    digest: Digest | None = None
+
+    @property
+    def version(self) -> str:
+        """What to ask the store for."""
+        return self.digest or self.tag
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.store.name}{tag}{digest}"
+
+
+def locate(text: str, http: Http, access: Access, patience: Patience | None = None) -> Location:
+    """The place that a user named, spelled as skopeo or KServe spell it. Nothing is asked of it yet.
+
+    `registry/repo:tag`, `docker://registry/repo:tag`, `oci://registry/repo:tag`, or `oci:PATH[:TAG]` for a layout.
+
+    Args:
+        text: What the user typed.
+        http: Connections.
+        access: How registries are reached.
+        patience: How requests are tried again.
+
+    Raises:
+        UsageError: It is none of these; which part is wrong.
+    """
+    if text.startswith("oci:///") or text.startswith("oci://."):
+        path = text.removeprefix("oci://")
+        raise UsageError(
+            f"{text!r} is half a registry's name and half a folder's",
+            f"for an OCI layout write oci:{path}, for a registry oci://HOST/REPOSITORY:TAG",
+        )
+    for scheme in ("docker://", "oci://"):
+        if text.startswith(scheme):
+            return _in_registry(parse_reference(text.removeprefix(scheme)), http, access, patience or Patience())
+    if text.startswith("oci:"):
+        return _in_layout(text.removeprefix("oci:"), text)
+    if "://" in text:
+        raise UsageError(f"{text!r}: {text.partition('://')[0]}:// is no place for images", _SPELLINGS)
+    if text.startswith((".", "/", "~")):
+        raise UsageError(f"{text!r} is a path", f"for an OCI layout write oci:{text}")
+    return _in_registry(parse_reference(text), http, access, patience or Patience())
+
+
+_SPELLINGS = "write HOST/REPOSITORY:TAG for a registry or oci:PATH:TAG for an OCI layout"
+
+
+def _in_layout(rest: str, text: str) -> Location:
+    from modelcar.stores.layout import LayoutStore
+
+    path, at, digest = rest.partition("@")
+    if at and not is_digest(digest):
+        raise UsageError(f"{text!r}: after '@' comes a digest, such as sha256: and 64 hex digits, not {digest!r}")
+    path, colon, tag = path.partition(":")
+    if not path:
+        raise UsageError(f"{text!r} names no folder", "write oci:PATH:TAG")
+    # A layout's names are free text (image-spec, annotations.md), but only tags can move on into a registry.
+    if colon and not is_tag(tag):
+        raise UsageError(f"{text!r}: {tag!r} is no tag", "it holds up to 128 letters, digits, _ . and -")
+    return Location(LayoutStore(Path(path).expanduser()), tag, Digest(digest) if at else None)
+
+
+def _in_registry(reference: Reference, http: Http, access: Access, patience: Patience) -> Location:
+    from modelcar.stores.registry import RegistryStore
+
+    tag = reference.tag or ("" if reference.digest else DEFAULT_TAG)
+    return Location(RegistryStore(reference, http, access, patience), tag, reference.digest)
