@@ -1,0 +1,54 @@
+"""An image as files: what is in which layer, and back into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelcar.events import Listener, ignore
+from modelcar.http import Http
+from modelcar.image.pull import pull
+from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, read_tree
+from modelcar.settings import Access
+from modelcar.stores import locate
+
+__all__ = ["ImageFile", "ImageTree", "LayerFiles", "pull_image", "read_image", "read_tree"]
+
+
+def read_image(reference: str, *, platform: str | None = None, access: Access | None = None) -> ImageTree:
+    """The layers and files of an image in a registry or an OCI layout, without their content.
+
+    Args:
+        reference: `HOST/REPOSITORY:TAG`, or `oci:PATH[:TAG]`.
+        platform: `os/architecture[/variant]`; by default the first of the image.
+        access: How registries are reached.
+
+    Raises:
+        ModelcarError: As `read_tree`.
+    """
+    access = access or Access()
+    return read_tree(locate(reference, Http(ca_file=access.ca_file), access), platform)
+
+
+def pull_image(
+    reference: str,
+    folder: Path,
+    *,
+    platform: str | None = None,
+    access: Access | None = None,
+    listener: Listener = ignore,
+) -> list[str]:
+    """Write the files of an image's `/models` into a folder. Returns their paths.
+
+    Args:
+        reference: `HOST/REPOSITORY:TAG`, or `oci:PATH[:TAG]`.
+        folder: Where to; made if need be.
+        platform: `os/architecture[/variant]`; by default the first of the image.
+        access: How registries are reached.
+        listener: Is told of each file.
+
+    Raises:
+        ModelcarError: As `pull`.
+    """
+    access = access or Access()
+    location = locate(reference, Http(ca_file=access.ca_file), access)
+    return pull(location, folder, platform=platform, listener=listener)
