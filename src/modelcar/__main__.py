@@ -1,0 +1,5 @@
+"""`python -m modelcar`."""
+
+from modelcar.cli import main
+
+main()

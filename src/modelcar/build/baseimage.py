@@ -1,0 +1,186 @@
+"""The image under the model: found, checked and put into the target."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelcar.build.assemble import BaseLayer, PlatformBase
+from modelcar.errors import NotFound, Refused, UsageError
+from modelcar.http import PIECE
+from modelcar.image.tree import ImageFile, ImageTree, read_tree
+from modelcar.oci import Descriptor, Digest, Platform, media
+from modelcar.retry import Patience
+from modelcar.stores import HashedStream, Location, Store
+
+_DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64", "linux/ppc64le", "linux/s390x")
+
+_STAND_IN = ("/bin/link-model-and-wait",)
+"""Entrypoint of PyPI's `modelcar-base-image`: a program that does what KServe's shell lines mean."""
+
+_NEEDED = ("sh", "ln", "sleep")
+_FOLDERS = ("bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base on the platforms that were asked for.
+
+    Attributes:
+        platforms: Each with its layers.
+        name: What it is called, None for no base.
+        digest: Of its index or manifest.
+        location: Where its blobs are.
+    """
+
+    platforms: tuple[PlatformBase, ...]
+    name: str | None = None
+    digest: str | None = None
+    location: Location | None = None
+
+    @property
+    def depth(self) -> int:
+        """Layers of the platform that has the most."""
+        return max((len(platform.layers) for platform in self.platforms), default=0)
+
+
+def no_base(wanted: Sequence[str]) -> Base:
+    """Nothing under the model, for the platforms wanted: each is only a small manifest then."""
+    return Base(tuple(PlatformBase(parse_platform(text)) for text in wanted or _DEFAULT_PLATFORMS))
+
+
+def read_base(location: Location, wanted: Sequence[str], *, need_shell: bool) -> Base:
+    """A base image, for the platforms wanted or all of its own.
+
+    Raises:
+        NotFound: No such image, or not for a platform that is wanted.
+        Refused: It has no shell, `ln` and `sleep`, which KServe runs in every ModelCar.
+        ModelcarError: As the store does.
+    """
+    first = read_tree(location)
+    available = [Platform(*_split(text)) for text in first.platforms]
+    chosen = [_find(parse_platform(text), available, location) for text in wanted] or available
+    platforms = []
+    for platform in chosen:
+        tree = first if str(platform) == first.platforms[0] else read_tree(location, str(platform))
+        if need_shell:
+            _check_shell(tree, platform)
+        platforms.append(_platform_base(tree, platform))
+    digest = Digest(first.digest)
+    return Base(tuple(platforms), location.store.name + (f":{location.tag}" if location.tag else ""), digest, location)
+
+
+def send_base(base: Base, store: Store, patience: Patience) -> int:
+    """Put the base's layers into the target: mounted where that can be, else copied. Returns the bytes sent.
+
+    Raises:
+        ModelcarError: As the stores do.
+    """
+    sent = 0
+    if base.location is None:
+        return sent
+    for layer in {layer.descriptor.digest: layer for p in base.platforms for layer in p.layers}.values():
+        digest = layer.descriptor.digest
+        if store.has_blob(digest) or store.mount_blob(digest, base.location.store.name):
+            continue
+        blob = _BaseBlob(base.location, layer.descriptor)
+        patience.persist(lambda _, blob=blob: store.write_blob(blob), blob.title)  # type: ignore[misc]
+        sent += layer.descriptor.size
+    return sent
+
+
+def parse_platform(text: str) -> Platform:
+    """`os/architecture[/variant]`.
+
+    Raises:
+        UsageError: It isn't that.
+    """
+    parts = text.split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UsageError(f"{text!r} is no platform", "write it like linux/amd64")
+    return Platform(*_split(text))
+
+
+class _BaseBlob:
+    """A layer of the base on its way into the target."""
+
+    def __init__(self, location: Location, descriptor: Descriptor) -> None:
+        self.title = f"base layer {descriptor.digest[:19]}"
+        self.size: int | None = descriptor.size
+        self.digest: Digest | None = descriptor.digest
+        self._location = location
+        self._descriptor = descriptor
+
+    def open(self) -> HashedStream:
+        reader = self._location.store.open_blob(self._descriptor.digest)
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                yield from iter(lambda: reader.read(PIECE), b"")
+            finally:
+                reader.close()
+
+        return HashedStream(pieces())
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    os, architecture, variant = (*text.split("/"), "", "")[:3]
+    return architecture, os, variant
+
+
+def _find(platform: Platform, available: Sequence[Platform], location: Location) -> Platform:
+    for other in available:
+        if (other.os, other.architecture) == (platform.os, platform.architecture) and (
+            not platform.variant or platform.variant == other.variant
+        ):
+            return other
+    names = ", ".join(map(str, available))
+    raise NotFound(
+        f"the base {location} is not for {platform}", f"it is for {names}: choose among these with --platform"
+    )
+
+
+def _platform_base(tree: ImageTree, platform: Platform) -> PlatformBase:
+    execution = tree.config.config
+    diff_ids = tree.config.rootfs.diff_ids
+    descriptors = tree.manifest.layers
+    if len(diff_ids) != len(descriptors):
+        raise Refused(f"the base {tree.location} has {len(descriptors)} layers and {len(diff_ids)} diffIDs")
+    layers = tuple(
+        BaseLayer(Descriptor(media.as_oci_layer(d.media_type), d.digest, d.size), diff_id)
+        for d, diff_id in zip(descriptors, diff_ids, strict=True)
+    )
+    env = (execution.env if execution else None) or ()
+    entrypoint = (execution.entrypoint if execution else None) or ()
+    return PlatformBase(platform, layers, env, entrypoint if entrypoint == _STAND_IN else ())
+
+
+def _check_shell(tree: ImageTree, platform: Platform) -> None:
+    execution = tree.config.config
+    if execution and execution.entrypoint == _STAND_IN:
+        return
+    files = tree.files()
+    missing = [name for name in _NEEDED if not any(_exists(files, f"{folder}/{name}") for folder in _FOLDERS)]
+    if missing:
+        raise Refused(
+            f"the base {tree.location} has no {', '.join(missing)} for {platform}, and KServe runs a shell line in it",
+            "choose another base; for image volumes and fetch mode alone, --base-without-shell goes on",
+        )
+
+
+def _exists(files: Mapping[str, ImageFile], path: str) -> bool:
+    """Whether a path leads to a file, links followed, those of folders too (`bin` is one on most images)."""
+    for _ in range(40):
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            entry = files.get("/".join(parts[:depth]))
+            if entry and entry.kind == "symlink":
+                folder = "/" + "/".join(parts[: depth - 1])
+                target = posixpath.join(folder, entry.target)
+                path = posixpath.normpath(posixpath.join(target, *parts[depth:])).lstrip("/")
+                break
+        else:
+            entry = files.get(path)
+            return entry is not None and entry.kind in ("file", "hardlink")
+    return False

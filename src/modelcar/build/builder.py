@@ -1,0 +1,337 @@
+"""The whole of a build: from a source to an image in a store, each step by the module that knows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
+from modelcar.build.baseimage import Base, no_base, read_base, send_base
+from modelcar.build.hashing import with_digests
+from modelcar.build.known import Candidate, KnownLayers, layers_if_any, layers_of
+from modelcar.build.memory import Memory
+from modelcar.build.options import NO_BASE, BuildOptions, created
+from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
+from modelcar.build.record import Record
+from modelcar.build.select import select
+from modelcar.build.send import Sender
+from modelcar.errors import NotFound, Refused
+from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned
+from modelcar.http import Http
+from modelcar.oci import Descriptor, Digest, Platform
+from modelcar.retry import Patience
+from modelcar.sources import Snapshot, Source, open_source
+from modelcar.stores import BytesBlob, Limits, Location, Store, locate
+
+_QUESTIONS = 8
+"""Small requests to a store at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFate:
+    """What a build would do with a layer: `how` is `send`, `reused` or `mounted`; `stored` where it exists."""
+
+    layer: PlannedLayer
+    how: str
+    stored: Descriptor | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build did.
+
+    Attributes:
+        plan: What went where.
+        fates: Each layer of the plan, in its order.
+        reference: The image, with its digest; without one after a dry run.
+        digest: Of the index; None after a dry run.
+        platforms: What the image is for.
+        read: Bytes of model files that were read from the source for layers.
+        sent: Bytes of layers that were sent.
+        reused: Bytes of layers that were there already or mounted.
+        seconds: Wall time.
+    """
+
+    plan: Plan
+    fates: tuple[LayerFate, ...]
+    reference: str
+    digest: Digest | None
+    platforms: tuple[Platform, ...]
+    read: int
+    sent: int
+    reused: int
+    seconds: float
+
+
+class Builder:
+    """One build. `plan` finds out everything; `run` does it.
+
+    Args:
+        source: `hf://OWNER/NAME[@REVISION]` or a folder.
+        target: Where the image goes; None to plan without comparing.
+        options: All wishes.
+        listener: Is told of what happens.
+        cancel: Ends it early.
+    """
+
+    def __init__(
+        self, source: str, target: str | None, options: BuildOptions, listener: Listener, cancel: Cancel | None = None
+    ) -> None:
+        self._options = options
+        self._listener = listener
+        self._started = time.monotonic()
+        # The user's switch ends a build, and so does its own first failure.
+        self._patience = Patience(Cancel(cancel), listener)
+        self._http = Http(ca_file=options.access.ca_file, connections=4 * options.workers)
+        self._source: Source = open_source(source, self._http)
+        self._target = locate(target, self._http, options.access, self._patience) if target is not None else None
+        if self._target is not None and self._target.digest:
+            raise Refused(f"{target} names a digest, and a build makes its own", "name a tag")
+        self._caches = [locate(text, self._http, options.access, self._patience) for text in options.cache_from]
+        self._memory = Memory(options.cache_dir)
+
+    def plan(self) -> BuildResult:
+        """What a build would do, having sent nothing.
+
+        Raises:
+            ModelcarError: As `build` says.
+        """
+        try:
+            base = self._base()
+            plan = self._plan(base)
+            fates = self._fates(plan) if self._target is not None else _all_to_send(plan)
+            return self._result(plan, fates, base, None)
+        finally:
+            self._close()
+
+    def run(self) -> BuildResult:
+        """Build.
+
+        Raises:
+            ModelcarError: As `build` says.
+        """
+        assert self._target is not None
+        target = self._target
+        try:
+            base = self._base()
+            if self._options.no_clobber:
+                _check_no_tag(target)
+            target.store.prepare()
+            plan = self._plan(base)
+            record = Record(target.store, plan.id, self._listener) if self._records(target.store) else None
+            fates = self._fates(plan, record)
+            sender = Sender(self._source, target.store, self._patience, self._listener)
+            stored = self._send(plan, fates, sender, record)
+            base_sent = send_base(base, target.store, self._patience)
+            image = self._assemble(plan, base, stored)
+            pushed = self._publish(target, image, plan, stored, sender)
+            if record is not None:
+                record.remove()
+            result = self._result(plan, fates, base, image.index[0].digest, sender, base_sent)
+            self._listener(
+                Built(
+                    result.reference,
+                    image.index[0].digest,
+                    result.read,
+                    result.sent,
+                    result.reused,
+                    result.seconds,
+                    pushed,
+                )
+            )
+            return result
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._patience.cancel.set()
+        if self._target is not None:
+            self._target.store.close()
+        self._memory.close()
+
+    def _base(self) -> Base:
+        options = self._options
+        if options.base == NO_BASE:
+            return no_base(options.platforms)
+        location = locate(options.base, self._http, options.access, self._patience)
+        return read_base(location, options.platforms, need_shell=not options.base_without_shell)
+
+    def _plan(self, base: Base) -> Plan:
+        snapshot = self._patience.persist(lambda _: self._source.snapshot(), "listing the source")
+        selection = select(snapshot, self._options.wish)
+        limits = self._limits(base)
+        # The limits bind before a folder's files are hashed: that can take long.
+        make_plan(snapshot, selection, limits)
+        options = self._options
+        memory = self._memory if options.use_cache else Memory(None)
+        files = with_digests(self._source, selection.kept, memory, self._patience, self._listener, options.workers)
+        plan = make_plan(snapshot, replace(selection, kept=files), limits)
+        self._listener(
+            SourceResolved(snapshot.location, snapshot.revision, len(files), sum(file.size for file in files))
+        )
+        for warning in plan.warnings:
+            self._listener(Warned(warning))
+        return plan
+
+    def _limits(self, base: Base) -> LayerLimits:
+        known = self._target.store.limits if self._target is not None else Limits()
+        wished = self._options.max_layer_size
+        if wished is not None:
+            return LayerLimits(wished, "--max-layer-size", base.depth)
+        return LayerLimits(known.blob, known.reason, base.depth)
+
+    def _records(self, store: Store) -> bool:
+        return self._options.record and self._options.use_cache and store.keeps_records
+
+    def _fates(self, plan: Plan, record: Record | None = None) -> tuple[LayerFate, ...]:
+        """What exists already, by all that is known."""
+        assert self._target is not None
+        store = self._target.store
+        if not self._options.use_cache:
+            return _all_to_send(plan)
+        known = KnownLayers()
+        known.add_image(store, layers_if_any(self._target))
+        for cache in self._caches:
+            known.add_image(cache.store, layers_of(cache))
+        if record is not None:
+            known.add_image(store, record.read())
+        for key, name, digest, size in self._memory.layers([layer.key for layer in plan.layers]):
+            known.add(key, Candidate(digest, size, name))
+
+        def fate(layer: PlannedLayer) -> LayerFate:
+            stored, how = known.find(layer, store) or (None, "send")
+            return LayerFate(layer, how, stored)
+
+        with ThreadPoolExecutor(_QUESTIONS) as pool:
+            fates = list(pool.map(fate, plan.layers))
+        there = [fate for fate in fates if fate.stored]
+        self._listener(Planned(len(fates), plan.size, len(there), sum(fate.layer.size for fate in there)))
+        return tuple(fates)
+
+    def _send(
+        self, plan: Plan, fates: tuple[LayerFate, ...], sender: Sender, record: Record | None
+    ) -> dict[int, Descriptor]:
+        """All layers' blobs by number, those sent that have to be."""
+        assert self._target is not None
+        store = self._target.store
+        stored: dict[int, Descriptor] = {}
+
+        def finished(number: int, layer: PlannedLayer, blob: Descriptor) -> None:
+            stored[number] = blob
+            self._memory.remember_layer(layer.key, store.name, blob.digest, blob.size)
+            if record is not None:
+                record.add(layer, _as_model_layer(layer, blob))
+
+        for number, fate in enumerate(fates):
+            if fate.stored is not None:
+                finished(number, fate.layer, fate.stored)
+                self._listener(LayerFinished(number, fate.layer.title, fate.stored.digest, fate.stored.size, fate.how))
+        missing = [(number, fate.layer) for number, fate in enumerate(fates) if fate.stored is None]
+        sender.send_all(missing, self._options.workers, finished)
+        return stored
+
+    def _assemble(self, plan: Plan, base: Base, stored: Mapping[int, Descriptor]) -> Image:
+        layers = [_as_model_layer(layer, stored[number]) for number, layer in enumerate(plan.layers)]
+        return assemble(base.platforms, layers, self._describe(plan.snapshot, base))
+
+    def _describe(self, snapshot: Snapshot, base: Base) -> Description:
+        """Standard keys (image-spec, annotations.md), then the user's own over them."""
+        time_created = created()
+        standard = {
+            "title": snapshot.title,
+            "source": snapshot.url,
+            "revision": snapshot.revision,
+            "licenses": snapshot.licenses,
+            "created": time_created,
+            "base.name": base.name,
+            "base.digest": base.digest,
+        }
+        keys = {f"org.opencontainers.image.{key}": value for key, value in standard.items() if value}
+        options = self._options
+        return Description(time_created, {**keys, **options.labels}, {**keys, **options.annotations})
+
+    def _publish(
+        self, target: Location, image: Image, plan: Plan, stored: dict[int, Descriptor], sender: Sender
+    ) -> bool:
+        """Configs and manifests, then the tag: the last step, and the only one that anyone sees."""
+        store = target.store
+        descriptor, content = image.index
+        if _names(target, descriptor.digest):
+            return False
+        for config in image.configs:
+            self._put_config(store, config)
+        with ThreadPoolExecutor(_QUESTIONS) as pool:
+            there = list(pool.map(lambda number: store.has_blob(stored[number].digest), range(len(plan.layers))))
+        for number, layer in enumerate(plan.layers):
+            if not there[number]:
+                self._listener(Warned(f"{store.name} has lost the layer {layer.title}: it is sent again"))
+                sender.send(number, layer)
+        for manifest, bytes_ in image.manifests:
+            store.write_manifest(bytes_, manifest.media_type, manifest.digest)
+        if self._options.no_clobber:
+            _check_no_tag(target)
+        self._move_tag(target, descriptor, content)
+        return True
+
+    def _move_tag(self, target: Location, index: Descriptor, content: bytes) -> None:
+        try:
+            target.store.write_manifest(content, index.media_type, target.tag)
+        except Refused as error:
+            target.store.write_manifest(content, index.media_type, index.digest)
+            hint = f"the image is there without it, and can be deployed as {target.store.name}@{index.digest}"
+            raise Refused(error.what, hint) from None
+
+    def _put_config(self, store: Store, config: BytesBlob) -> None:
+        assert config.digest is not None
+        if not store.has_blob(config.digest):
+            self._patience.persist(lambda _: store.write_blob(config), config.title)
+
+    def _result(
+        self,
+        plan: Plan,
+        fates: tuple[LayerFate, ...],
+        base: Base,
+        digest: Digest | None,
+        sender: Sender | None = None,
+        base_sent: int = 0,
+    ) -> BuildResult:
+        reference = ""
+        if self._target is not None:
+            reference = str(self._target) + (f"@{digest}" if digest else "")
+        return BuildResult(
+            plan=plan,
+            fates=fates,
+            reference=reference,
+            digest=digest,
+            platforms=tuple(platform.platform for platform in base.platforms),
+            read=sender.read if sender else 0,
+            sent=(sender.sent if sender else 0) + base_sent,
+            reused=sum(fate.layer.size for fate in fates if fate.stored),
+            seconds=round(time.monotonic() - self._started, 3),
+        )
+
+
+def _as_model_layer(layer: PlannedLayer, blob: Descriptor) -> ModelLayer:
+    return model_layer(blob, layer.key, layer.path, layer.title)
+
+
+def _all_to_send(plan: Plan) -> tuple[LayerFate, ...]:
+    return tuple(LayerFate(layer, "send", None) for layer in plan.layers)
+
+
+def _names(target: Location, digest: Digest) -> bool:
+    """Whether the tag names this digest already. Registries with immutable tags refuse even the same again."""
+    try:
+        return target.store.resolve(target.tag).digest == digest
+    except NotFound:
+        return False
+
+
+def _check_no_tag(target: Location) -> None:
+    try:
+        found = target.store.resolve(target.tag)
+    except NotFound:
+        return
+    raise Refused(f"{target} exists ({found.digest}) and --no-clobber forbids to move it", "choose another tag")

@@ -1,0 +1,86 @@
+"""What this machine remembers between builds: digests of local files and layers that were sent.
+
+Losing it costs time, never correctness: whatever it says is checked against the store before it counts. So no failure
+of it ever stops a build.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from modelcar.oci import Digest
+
+_SCHEMA = """
+create table if not exists file (fingerprint text primary key, digest text not null, used real not null);
+create table if not exists layer (
+    key text not null, store text not null, digest text not null, size integer not null, used real not null,
+    primary key (key, store)
+);
+"""
+_KEPT_FOR = 180 * 86400.0
+
+
+class Memory:
+    """Digests of files by fingerprint, and layers by key and store.
+
+    Args:
+        folder: Where the database lies; None remembers nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        if folder is None:
+            return
+        with suppress(OSError, sqlite3.Error):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                folder / "memory.sqlite", timeout=5, check_same_thread=False, isolation_level=None
+            )
+            self._db.execute("pragma journal_mode=wal")
+            self._db.executescript(_SCHEMA)
+            oldest = time.time() - _KEPT_FOR
+            self._db.execute("delete from file where used < ?", (oldest,))
+            self._db.execute("delete from layer where used < ?", (oldest,))
+
+    def file_digest(self, fingerprint: str) -> str | None:
+        """The digest that a file with this fingerprint had."""
+        rows = self._ask("update file set used = ? where fingerprint = ? returning digest", (time.time(), fingerprint))
+        return str(rows[0][0]) if rows else None
+
+    def remember_file(self, fingerprint: str, digest: str) -> None:
+        """Keep a file's digest."""
+        self._ask("insert or replace into file values (?, ?, ?)", (fingerprint, digest, time.time()))
+
+    def layers(self, keys: Iterable[str]) -> list[tuple[str, str, Digest, int]]:
+        """Key, store, digest and size of every layer with one of these keys, the latest first."""
+        found: list[tuple[str, str, Digest, int]] = []
+        for key in keys:
+            rows = self._ask(
+                "select key, store, digest, size from layer where key = ? order by used desc limit 20", (key,)
+            )
+            found += [(str(k), str(s), Digest(str(d)), int(n)) for k, s, d, n in rows]
+        return found
+
+    def remember_layer(self, key: str, store: str, digest: Digest, size: int) -> None:
+        """Keep which blob a layer became in a store."""
+        self._ask("insert or replace into layer values (?, ?, ?, ?, ?)", (key, store, digest, size, time.time()))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._db is not None:
+            with self._lock, suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _ask(self, statement: str, values: tuple[str | int | float, ...]) -> list[tuple[str | int, ...]]:
+        if self._db is None:
+            return []
+        with self._lock, suppress(sqlite3.Error):
+            return self._db.execute(statement, values).fetchall()
+        return []

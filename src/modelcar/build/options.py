@@ -1,0 +1,68 @@
+"""What a user may wish of a build."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelcar.build.select import Wish
+from modelcar.errors import UsageError
+from modelcar.settings import Access, cache_folder
+
+NO_BASE = "none"
+DEFAULT_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The wishes of a build, with their defaults.
+
+    Attributes:
+        wish: Which files.
+        base: Reference of the image under the model, or `none`.
+        base_without_shell: Take a base in which KServe's shell lines can't run.
+        platforms: `os/architecture[/variant]` each; none means all of the base.
+        labels: Added to the config's labels.
+        annotations: Added to the annotations of manifests and index.
+        max_layer_size: Bytes of one layer; by default what the target is known to take.
+        workers: Layers in flight at a time.
+        cache_from: References of images whose layers may be taken over, besides the target tag.
+        use_cache: Whether layers that exist already are taken over at all.
+        record: Whether an unfinished build writes down what it has.
+        no_clobber: Refuse to move a tag that exists.
+        dry_run: Find out everything, and send nothing.
+        cache_dir: What this machine remembers; None remembers nothing.
+        access: How registries are reached.
+    """
+
+    wish: Wish = field(default_factory=Wish)
+    base: str = NO_BASE
+    base_without_shell: bool = False
+    platforms: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    max_layer_size: int | None = None
+    workers: int = DEFAULT_WORKERS
+    cache_from: tuple[str, ...] = ()
+    use_cache: bool = True
+    record: bool = True
+    no_clobber: bool = False
+    dry_run: bool = False
+    cache_dir: Path | None = field(default_factory=cache_folder)
+    access: Access = field(default_factory=Access)
+
+
+def created() -> str:
+    """The time that goes into config and annotations: `SOURCE_DATE_EPOCH`, else 1970 (reproducible-builds.org).
+
+    Raises:
+        UsageError: It is no number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    if not re.fullmatch(r"\d{1,11}", text):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970")
+    return datetime.fromtimestamp(int(text), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,101 @@
+"""The record of an unfinished build: its finished layers as an image under a tag of its own.
+
+A build that lost its disk finds them there again, and a registry that removes blobs which no manifest names keeps them.
+The image is an ordinary one, since every registry takes that; its label asks quay to remove it by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from modelcar.build.assemble import ModelLayer
+from modelcar.build.known import layers_if_any
+from modelcar.build.plan import KEY, PlannedLayer
+from modelcar.errors import ModelcarError, NetworkError
+from modelcar.events import Listener, RecordWritten, Warned
+from modelcar.oci import Config, Descriptor, Digest, Execution, Manifest, RootFS, media
+from modelcar.oci import config as configs
+from modelcar.oci import manifest as manifests
+from modelcar.stores import BytesBlob, Location, Store
+
+INTERVAL = 300.0
+"""Seconds between two records at the least."""
+
+
+class Record:
+    """Writes and removes the record of one build.
+
+    Args:
+        store: The target.
+        plan_id: Of the plan; the same plan has the same record.
+        listener: Is told of what is written.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, store: Store, plan_id: str, listener: Listener, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.tag = f"modelcar-partial-{plan_id[:12]}"
+        self._store = store
+        self._listener = listener
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._layers: dict[str, ModelLayer] = {}
+        self._written_at = clock()
+        self._digest: Digest | None = None
+        self._refused = False
+
+    def read(self) -> tuple[Descriptor, ...]:
+        """The layers of a record that an earlier build left, or another one of the same plan writes just now."""
+        layers = layers_if_any(Location(self._store, self.tag))
+        if layers:
+            self._digest = self._store.resolve(self.tag).digest
+        return layers
+
+    def add(self, layer: PlannedLayer, stored: ModelLayer) -> None:
+        """Take note of a finished layer, and write the record if it is time."""
+        with self._lock:
+            self._layers[layer.key] = stored
+            if self._refused or self._clock() - self._written_at < INTERVAL:
+                return
+            self._written_at = self._clock()
+            self._write()
+
+    def remove(self) -> None:
+        """Take the record away, at the end of a build that succeeded."""
+        with self._lock:
+            if self._digest is None:
+                return
+            try:
+                gone = self._store.delete_tag(self.tag, self._digest)
+            except ModelcarError:
+                gone = False
+            if not gone:
+                message = f"{self._store.name} refuses to delete: the tag {self.tag} stays, and can go any time"
+                self._listener(Warned(message))
+
+    def _write(self) -> None:
+        """Join what another builder of the same plan recorded, and write. A refusal is the last time it is tried."""
+        try:
+            others = {(d.annotations or {}).get(KEY, ""): d for d in layers_if_any(Location(self._store, self.tag))}
+            mine = {key: layer.descriptor for key, layer in self._layers.items()}
+            joined = [d for key, d in sorted({**others, **mine}.items()) if key]
+            config = BytesBlob(_config(joined), "the record's config")
+            self._store.write_blob(config)
+            manifest = Manifest(2, config.described_as(media.OCI_CONFIG), tuple(joined), media.OCI_MANIFEST)
+            content = manifests.encode(manifest)
+            self._digest = self._store.write_manifest(content, media.OCI_MANIFEST, self.tag)
+            self._listener(RecordWritten(self.tag, len(joined)))
+        except ModelcarError as error:
+            # The network may be back by the next time; a refusal won't change.
+            self._refused = not isinstance(error, NetworkError)
+            self._listener(Warned(f"no record of the unfinished build is kept: {error.what}"))
+
+
+def _config(layers: list[Descriptor]) -> bytes:
+    execution = Execution(labels={"quay.expires-after": "2d"})
+    return configs.encode(
+        Config("amd64", "linux", RootFS("layers", tuple(layer.digest for layer in layers)), execution)
+    )

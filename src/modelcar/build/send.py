@@ -1,0 +1,145 @@
+"""Moving layers into the store: several at a time, each tried again until it is there."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from modelcar.build.layer import LayerBlob
+from modelcar.build.plan import PlannedLayer
+from modelcar.errors import ContentMismatch
+from modelcar.events import LayerFinished, LayerProgress, LayerStarted, Listener
+from modelcar.oci import Descriptor
+from modelcar.retry import Patience
+from modelcar.sources import Source
+from modelcar.stores import Store
+
+_PROGRESS_EVERY = 0.2
+
+
+class Sender:
+    """Sends layers and counts bytes.
+
+    Args:
+        source: Where files are read.
+        store: Where layers go.
+        patience: How both are tried again.
+        listener: Is told of each layer; calls come from several threads, one at a time.
+    """
+
+    def __init__(self, source: Source, store: Store, patience: Patience, listener: Listener) -> None:
+        self.read = 0
+        self.sent = 0
+        self._source = source
+        self._store = store
+        self._patience = patience
+        self._listener = listener
+        self._lock = threading.Lock()
+
+    def send_all(
+        self,
+        layers: Sequence[tuple[int, PlannedLayer]],
+        workers: int,
+        finished: Callable[[int, PlannedLayer, Descriptor], None],
+    ) -> None:
+        """Send layers, the largest first so that no long one is left for the end.
+
+        Args:
+            layers: Each with its number in the image.
+            workers: Layers in flight at a time.
+            finished: Called for each as soon as it is in the store.
+
+        Raises:
+            ModelcarError: The first that any layer ended with; the others are stopped then.
+            KeyboardInterrupt: Passed through; the workers are told to stop.
+        """
+        waiting: queue.SimpleQueue[tuple[int, PlannedLayer]] = queue.SimpleQueue()
+        for item in sorted(layers, key=lambda item: -item[1].size):
+            waiting.put(item)
+        outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                while not self._patience.cancel.is_set():
+                    number, layer = waiting.get_nowait()
+                    finished(number, layer, self.send(number, layer))
+            except queue.Empty:
+                outcomes.put(None)
+            except Exception as error:  # noqa: BLE001 - it is raised again, in the caller's thread
+                self._patience.cancel.set()
+                outcomes.put(error)
+            else:
+                outcomes.put(None)
+
+        # Daemons, since a thread that waits for a silent server must not keep a stopped program alive.
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(layers)))]
+        for thread in threads:
+            thread.start()
+        try:
+            errors = [error for _ in threads if (error := outcomes.get()) is not None]
+        except KeyboardInterrupt:
+            self._patience.cancel.set()
+            _join(threads, seconds=2)
+            raise
+        if errors:
+            raise errors[0]
+        self._patience.check()
+
+    def send(self, number: int, layer: PlannedLayer) -> Descriptor:
+        """Send one layer.
+
+        Raises:
+            ModelcarError: As the source and the store do, after all tries.
+        """
+
+        def attempt(count: int) -> Descriptor:
+            blob = LayerBlob(layer, self._source, self._patience, _Meter(self, number))
+            self._tell(LayerStarted(number, layer.title, layer.size, count))
+            try:
+                return self._store.write_blob(blob)
+            finally:
+                with self._lock:
+                    self.read += blob.read
+
+        while True:
+            try:
+                stored = self._patience.persist(attempt, layer.title)
+            except ContentMismatch:
+                others = [self._source.distrust(file) for file in layer.files]
+                if not any(others):
+                    raise
+            else:
+                self._tell(LayerFinished(number, layer.title, stored.digest, stored.size, "sent"))
+                return stored
+
+    def _tell(self, event: LayerStarted | LayerFinished | LayerProgress) -> None:
+        with self._lock:
+            self._listener(event)
+
+
+class _Meter:
+    """Counts the bytes of one attempt, and tells now and then."""
+
+    def __init__(self, sender: Sender, number: int) -> None:
+        self._sender = sender
+        self._number = number
+        self._sent = 0
+        self._told_at = 0.0
+
+    def __call__(self, count: int) -> None:
+        self._sent += count
+        with self._sender._lock:
+            self._sender.sent += count
+        now = time.monotonic()
+        if now - self._told_at >= _PROGRESS_EVERY:
+            self._told_at = now
+            self._sender._tell(LayerProgress(self._number, self._sent))
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Give threads a moment to put away what they have open."""
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
