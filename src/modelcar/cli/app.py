@@ -1,0 +1,104 @@
+"""The command `modelcar`: its commands, its settings file, and how every failure ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from modelcar.cli.build import build
+from modelcar.cli.completion import completion
+from modelcar.cli.login import login, logout
+from modelcar.cli.ls import ls
+from modelcar.cli.plan import plan
+from modelcar.cli.pull import pull
+from modelcar.errors import Interrupted, ModelcarError, UsageError
+from modelcar.settings import FILE, read_settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    show_default=True,
+    help="A file of settings: a table for each command, its keys the command's options.",
+)
+@click.version_option(package_name="modelcar", message="modelcar %(version)s")
+@click.pass_context
+def app(context: click.Context, config: Path) -> None:
+    """Turn models into ModelCar images that KServe and OpenShift AI mount.
+
+    Model bytes stream from their source into the registry: no container engine, no root, no copy on disk.
+    """
+    context.default_map = _defaults(config)
+
+
+app.add_command(build)
+app.add_command(plan)
+app.add_command(ls)
+app.add_command(pull)
+app.add_command(login)
+app.add_command(logout)
+app.add_command(completion)
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Pod that is stopped puts away what it has open
+    code = 0
+    try:
+        outcome = app.main(auto_envvar_prefix="MODELCAR", standalone_mode=False)
+        code = outcome if isinstance(outcome, int) else 0
+    except click.ClickException as error:
+        _say(error.format_message(), _usage_hint(error))
+        code = error.exit_code
+    except ModelcarError as error:
+        _say(error.what, error.hint)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("stopped", "run it again to go on: what is finished is kept")
+        code = Interrupted.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends in one line
+        if os.environ.get("MODELCAR_DEBUG"):
+            traceback.print_exc()
+        _say(f"this is a bug in modelcar: {type(error).__name__}: {error}", "MODELCAR_DEBUG=1 shows where")
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that wait for a silent server would hold up an ordinary exit.
+    os._exit(code)
+
+
+def _say(what: str, hint: str = "") -> None:
+    line = f"error: {what}; {hint}" if hint else f"error: {what}"
+    click.echo(" ".join(line.split("\n")), err=True)
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context else ""
+
+
+def _defaults(path: Path) -> dict[str, Any]:
+    """The settings file as click's default map; a table or key that nothing knows is an error, not a silent loss."""
+    defaults: dict[str, Any] = {}
+    for name, table in read_settings(path).items():
+        command = app.commands.get(name)
+        if command is None or not isinstance(table, dict):
+            raise UsageError(f"{path}: there is no command {name!r}", f"its tables are {', '.join(app.commands)}")
+        known = {parameter.name for parameter in command.params if isinstance(parameter, click.Option)}
+        defaults[name] = {key.replace("-", "_"): value for key, value in table.items()}
+        for key in table:
+            if key.replace("-", "_") not in known:
+                raise UsageError(f"{path}: {name!r} has no option {key!r}", f"see modelcar {name} --help")
+    return defaults

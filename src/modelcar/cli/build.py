@@ -1,0 +1,119 @@
+"""`modelcar build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelcar.cli import show
+from modelcar.cli.options import (
+    Pair,
+    access_options,
+    image_options,
+    make_access,
+    selection_options,
+    split_platforms,
+)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@selection_options
+@image_options
+@click.option("--label", "labels", multiple=True, type=Pair(), help="Add a label to the image; repeatable.")
+@click.option("--annotation", "annotations", multiple=True, type=Pair(), help="Add an annotation; repeatable.")
+@click.option("--no-record", is_flag=True, help="Write no record of finished layers while the build lasts.")
+@click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that exists.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--digest-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the image's digest there.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
+@access_options
+def build(source: str, target: str, digest_file: Path | None, form: str, quiet: bool, **values: Any) -> None:
+    """Build a ModelCar of the model SOURCE and put it at TARGET.
+
+    SOURCE is hf://OWNER/NAME[@REVISION] (Hugging Face Hub) or a folder. TARGET is HOST/REPOSITORY:TAG (a registry) or
+    oci:PATH[:TAG] (an OCI layout). Prints the image's reference with its digest.
+
+    \b
+    Examples:
+      modelcar build hf://ibm-granite/granite-3.1-2b-instruct quay.io/acme/granite:3.1-2b
+      modelcar build ./my-model oci:./images:granite
+      modelcar build hf://bartowski/granite-GGUF oci:./images:q4 --include '*Q4_K_M*'
+    """
+    from modelcar.build import build_image
+    from modelcar.cli.progress import listener
+
+    options = build_options(values)
+    _check_writable(digest_file)
+    with listener(form, quiet=quiet) as listen:
+        result = build_image(source, target, options, listener=listen)
+    if options.dry_run:
+        if form == "text":
+            click.echo(plan_text(result))
+        return
+    if digest_file is not None:
+        digest_file.write_text(f"{result.digest}\n", encoding="utf-8")
+    if form == "text":
+        if not quiet:
+            parts = f"read {show.size(result.read)}, sent {show.size(result.sent)}, reused {show.size(result.reused)}"
+            click.echo(f"{parts}, took {show.duration(result.seconds)}", err=True)
+        click.echo(result.reference)
+
+
+def build_options(values: dict[str, Any]) -> Any:
+    """The options of `build` and `plan` as the library takes them."""
+    from modelcar.build import BuildOptions, Wish
+
+    return BuildOptions(
+        wish=Wish(values["include"], values["exclude"], values["all_files"]),
+        base=values["base"],
+        base_without_shell=values["base_without_shell"],
+        platforms=split_platforms(values["platforms"]),
+        labels=dict(values.get("labels", ())),
+        annotations=dict(values.get("annotations", ())),
+        max_layer_size=values["max_layer_size"],
+        workers=values["workers"],
+        cache_from=values["cache_from"],
+        use_cache=not values["no_cache"],
+        record=not values.get("no_record", False),
+        no_clobber=values.get("no_clobber", False),
+        dry_run=values.get("dry_run", False),
+        access=make_access(values["ca_file"], values["plain_http"], values["authfile"]),
+    )
+
+
+def plan_text(result: Any) -> str:
+    """A plan as one table, and what it comes to."""
+    words = {"send": "new", "reused": "there already", "mounted": "mounted"}
+    rows = []
+    for number, fate in enumerate(result.fates):
+        rows += [(str(number), show.size(f.size), f.path, words[fate.how]) for f in fate.layer.files]
+    rows += [
+        ("-", show.size(left.file.size), left.file.path, f"left out: {left.reason}") for left in result.plan.left_out
+    ]
+    kept = sum(file.size for file in result.plan.files)
+    new = sum(fate.layer.size for fate in result.fates if fate.stored is None)
+    left = sum(left.file.size for left in result.plan.left_out)
+    lines = [
+        show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
+        "",
+        f"{len(result.plan.files)} files, {show.size(kept)}, in {len(result.fates)} layers; "
+        f"{len(result.plan.left_out)} files, {show.size(left)}, left out",
+        f"to send: {show.size(new)}; platforms: {', '.join(map(str, result.platforms))}",
+    ]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in result.plan.warnings)])
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out now, not after an hour, that the digest can't be written."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--digest-file {path} can't be written: {error.strerror}") from None
