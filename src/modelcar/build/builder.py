@@ -83,7 +83,7 @@ class Builder:
         self._listener = listener
         self._started = time.monotonic()
         # The user's switch ends a build, and so does its own first failure.
-        self._patience = Patience(Cancel(cancel), listener)
+        self._patience = Patience(Cancel(cancel), listener, tries=1 + options.retry, first_wait=options.retry_delay)
         self._http = Http(ca_file=options.access.ca_file, connections=4 * options.workers)
         self._source: Source = open_source(source, self._http)
         self._target = locate(target, self._http, options.access, self._patience) if target is not None else None

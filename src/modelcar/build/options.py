@@ -35,6 +35,8 @@ class BuildOptions:
         record: Whether an unfinished build writes down what it has.
         no_clobber: Refuse to move a tag that exists.
         dry_run: Find out everything, and send nothing.
+        retry: How often a request, or a layer, that fails by the network is tried again.
+        retry_delay: Seconds before the first of these; each further one waits twice as long.
         cache_dir: What this machine remembers; None remembers nothing.
         access: How registries are reached.
     """
@@ -52,6 +54,8 @@ class BuildOptions:
     record: bool = True
     no_clobber: bool = False
     dry_run: bool = False
+    retry: int = 5
+    retry_delay: float = 0.5
     cache_dir: Path | None = field(default_factory=cache_folder)
     access: Access = field(default_factory=Access)
 

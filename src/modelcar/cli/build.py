@@ -82,6 +82,8 @@ def build_options(values: dict[str, Any]) -> Any:
         record=not values.get("no_record", False),
         no_clobber=values.get("no_clobber", False),
         dry_run=values.get("dry_run", False),
+        retry=values["retry"],
+        retry_delay=values["retry_delay"],
         access=make_access(values["ca_file"], values["plain_http"], values["authfile"]),
     )
 

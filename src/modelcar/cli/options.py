@@ -109,6 +109,20 @@ def image_options(command: F) -> F:
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
         click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Layers in flight."),
+        click.option(
+            "--retry",
+            type=click.IntRange(0, 100),
+            default=5,
+            show_default=True,
+            help="Tries after the first one failed.",
+        ),
+        click.option(
+            "--retry-delay",
+            type=click.FloatRange(0, 600),
+            default=0.5,
+            show_default=True,
+            help="Seconds before the first of them; each further one waits twice as long.",
+        ),
     )
 
 
