@@ -8,25 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
-from modelcar.build.baseimage import Base, no_base, read_base, send_base
+from modelcar.build.baseimage import Base, no_base, read_base
 from modelcar.build.hashing import with_digests
 from modelcar.build.known import Candidate, KnownLayers, layers_if_any, layers_of
 from modelcar.build.memory import Memory
 from modelcar.build.options import NO_BASE, BuildOptions, created
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
+from modelcar.build.publish import QUESTIONS, Publisher, check_no_tag
 from modelcar.build.record import Record
 from modelcar.build.select import select
 from modelcar.build.send import Sender
-from modelcar.errors import NotFound, Refused
+from modelcar.errors import Refused
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned
 from modelcar.http import Http
 from modelcar.oci import Descriptor, Digest, Platform
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
-from modelcar.stores import BytesBlob, Limits, Location, Store, locate
-
-_QUESTIONS = 8
-"""Small requests to a store at a time."""
+from modelcar.stores import Limits, Store, locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +115,20 @@ class Builder:
         try:
             base = self._base()
             if self._options.no_clobber:
-                _check_no_tag(target)
+                check_no_tag(target)
             target.store.prepare()
             plan = self._plan(base)
             record = Record(target.store, plan.id, self._listener) if self._records(target.store) else None
             fates = self._fates(plan, record)
             sender = Sender(self._source, target.store, self._patience, self._listener)
+            publisher = Publisher(target, plan, base, sender, self._patience, self._listener)
+            publisher.place_base()
             stored = self._send(plan, fates, sender, record)
-            base_sent = send_base(base, target.store, self._patience)
             image = self._assemble(plan, base, stored)
-            pushed = self._publish(target, image, plan, stored, sender)
+            pushed = publisher.publish(image, stored, clobber=not self._options.no_clobber)
             if record is not None:
                 record.remove()
-            result = self._result(plan, fates, base, image.index[0].digest, sender, base_sent)
+            result = self._result(plan, fates, base, image.index[0].digest, sender, publisher.base_sent)
             self._listener(
                 Built(
                     result.reference,
@@ -183,7 +182,7 @@ class Builder:
         return LayerLimits(known.blob, known.reason, base.depth)
 
     def _records(self, store: Store) -> bool:
-        return self._options.record and self._options.use_cache and store.keeps_records
+        return self._options.record and store.keeps_records
 
     def _fates(self, plan: Plan, record: Record | None = None) -> tuple[LayerFate, ...]:
         """What exists already, by all that is known."""
@@ -204,7 +203,7 @@ class Builder:
             stored, how = known.find(layer, store) or (None, "send")
             return LayerFate(layer, how, stored)
 
-        with ThreadPoolExecutor(_QUESTIONS) as pool:
+        with ThreadPoolExecutor(QUESTIONS) as pool:
             fates = list(pool.map(fate, plan.layers))
         there = [fate for fate in fates if fate.stored]
         self._listener(Planned(len(fates), plan.size, len(there), sum(fate.layer.size for fate in there)))
@@ -252,42 +251,6 @@ class Builder:
         options = self._options
         return Description(time_created, {**keys, **options.labels}, {**keys, **options.annotations})
 
-    def _publish(
-        self, target: Location, image: Image, plan: Plan, stored: dict[int, Descriptor], sender: Sender
-    ) -> bool:
-        """Configs and manifests, then the tag: the last step, and the only one that anyone sees."""
-        store = target.store
-        descriptor, content = image.index
-        if _names(target, descriptor.digest):
-            return False
-        for config in image.configs:
-            self._put_config(store, config)
-        with ThreadPoolExecutor(_QUESTIONS) as pool:
-            there = list(pool.map(lambda number: store.has_blob(stored[number].digest), range(len(plan.layers))))
-        for number, layer in enumerate(plan.layers):
-            if not there[number]:
-                self._listener(Warned(f"{store.name} has lost the layer {layer.title}: it is sent again"))
-                sender.send(number, layer)
-        for manifest, bytes_ in image.manifests:
-            store.write_manifest(bytes_, manifest.media_type, manifest.digest)
-        if self._options.no_clobber:
-            _check_no_tag(target)
-        self._move_tag(target, descriptor, content)
-        return True
-
-    def _move_tag(self, target: Location, index: Descriptor, content: bytes) -> None:
-        try:
-            target.store.write_manifest(content, index.media_type, target.tag)
-        except Refused as error:
-            target.store.write_manifest(content, index.media_type, index.digest)
-            hint = f"the image is there without it, and can be deployed as {target.store.name}@{index.digest}"
-            raise Refused(error.what, hint) from None
-
-    def _put_config(self, store: Store, config: BytesBlob) -> None:
-        assert config.digest is not None
-        if not store.has_blob(config.digest):
-            self._patience.persist(lambda _: store.write_blob(config), config.title)
-
     def _result(
         self,
         plan: Plan,
@@ -319,19 +282,3 @@ def _as_model_layer(layer: PlannedLayer, blob: Descriptor) -> ModelLayer:
 
 def _all_to_send(plan: Plan) -> tuple[LayerFate, ...]:
     return tuple(LayerFate(layer, "send", None) for layer in plan.layers)
-
-
-def _names(target: Location, digest: Digest) -> bool:
-    """Whether the tag names this digest already. Registries with immutable tags refuse even the same again."""
-    try:
-        return target.store.resolve(target.tag).digest == digest
-    except NotFound:
-        return False
-
-
-def _check_no_tag(target: Location) -> None:
-    try:
-        found = target.store.resolve(target.tag)
-    except NotFound:
-        return
-    raise Refused(f"{target} exists ({found.digest}) and --no-clobber forbids to move it", "choose another tag")

@@ -52,9 +52,20 @@ class Blob(Protocol):
         digest: None where that is known only after reading.
     """
 
-    title: str
-    size: int | None
-    digest: Digest | None
+    @property
+    def title(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """See above."""
+        ...
+
+    @property
+    def digest(self) -> Digest | None:
+        """See above."""
+        ...
 
     def open(self) -> BlobStream:
         """Begin a pass. The first bytes are at hand when this returns, so that an upload needn't wait for them."""
@@ -204,12 +215,12 @@ class BytesBlob:
     def __init__(self, content: bytes, title: str) -> None:
         self._content = content
         self.title = title
-        self.size: int | None = len(content)
-        self.digest: Digest | None = digest_of(content)
+        self.size = len(content)
+        self.digest = digest_of(content)
 
     def described_as(self, media_type: str) -> Descriptor:
         """Its descriptor, as a blob of that type."""
-        return Descriptor(media_type, digest_of(self._content), len(self._content))
+        return Descriptor(media_type, self.digest, self.size)
 
     def open(self) -> HashedStream:
         """See `Blob.open`."""
