@@ -118,7 +118,7 @@ class Builder:
                 check_no_tag(target)
             target.store.prepare()
             plan = self._plan(base)
-            record = Record(target.store, plan.id, self._listener) if self._records(target.store) else None
+            record = self._record(target.store, plan)
             fates = self._fates(plan, record)
             sender = Sender(self._source, target.store, self._patience, self._listener)
             publisher = Publisher(target, plan, base, sender, self._patience, self._listener)
@@ -181,8 +181,10 @@ class Builder:
             return LayerLimits(wished, "--max-layer-size", base.depth)
         return LayerLimits(known.blob, known.reason, base.depth)
 
-    def _records(self, store: Store) -> bool:
-        return self._options.record and store.keeps_records
+    def _record(self, store: Store, plan: Plan) -> Record | None:
+        if not self._options.record or not store.keeps_records:
+            return None
+        return Record(store, plan.id, self._listener, self._options.record_interval)
 
     def _fates(self, plan: Plan, record: Record | None = None) -> tuple[LayerFate, ...]:
         """What exists already, by all that is known."""

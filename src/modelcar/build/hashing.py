@@ -26,12 +26,16 @@ def with_digests(
     if unknown:
         listener(HashingStarted(len(unknown), sum(file.size for file in unknown)))
         with ThreadPoolExecutor(workers) as pool:
-            for file, digest in zip(
-                unknown, pool.map(lambda file: _hash(source, file, patience), unknown), strict=True
-            ):
-                known[file] = digest
-                if file.fingerprint:
-                    memory.remember_file(file.fingerprint, digest)
+            try:
+                for file, digest in zip(
+                    unknown, pool.map(lambda file: _hash(source, file, patience), unknown), strict=True
+                ):
+                    known[file] = digest
+                    if file.fingerprint:
+                        memory.remember_file(file.fingerprint, digest)
+            except BaseException:
+                patience.cancel.set()  # or leaving the pool would wait until the other files are read
+                raise
     return tuple(replace(file, digest=file.digest or known[file]) for file in files)
 
 

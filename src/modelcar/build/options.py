@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from modelcar.build.record import INTERVAL
 from modelcar.build.select import Wish
 from modelcar.errors import UsageError
 from modelcar.settings import Access, cache_folder
@@ -33,6 +34,7 @@ class BuildOptions:
         cache_from: References of images whose layers may be taken over, besides the target tag.
         use_cache: Whether layers that exist already are taken over at all.
         record: Whether an unfinished build writes down what it has.
+        record_interval: Seconds between two such records at the least.
         no_clobber: Refuse to move a tag that exists.
         dry_run: Find out everything, and send nothing.
         retry: How often a request, or a layer, that fails by the network is tried again.
@@ -52,6 +54,7 @@ class BuildOptions:
     cache_from: tuple[str, ...] = ()
     use_cache: bool = True
     record: bool = True
+    record_interval: float = INTERVAL
     no_clobber: bool = False
     dry_run: bool = False
     retry: int = 5

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from modelcar.build.assemble import ModelLayer
 from modelcar.build.known import layers_if_any
 from modelcar.build.plan import KEY, PlannedLayer
-from modelcar.errors import ModelcarError, NetworkError
+from modelcar.errors import ContentMismatch, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.events import Listener, RecordWritten, Warned
 from modelcar.oci import Config, Descriptor, Digest, Execution, Manifest, RootFS, media
 from modelcar.oci import config as configs
@@ -21,7 +21,7 @@ from modelcar.oci import manifest as manifests
 from modelcar.stores import BytesBlob, Location, Store
 
 INTERVAL = 300.0
-"""Seconds between two records at the least."""
+"""Seconds between two records at the least, where the caller doesn't say."""
 
 
 class Record:
@@ -31,15 +31,22 @@ class Record:
         store: The target.
         plan_id: Of the plan; the same plan has the same record.
         listener: Is told of what is written.
+        interval: Seconds between two records at the least.
         clock: Seconds that only grow.
     """
 
     def __init__(
-        self, store: Store, plan_id: str, listener: Listener, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        plan_id: str,
+        listener: Listener,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tag = f"modelcar-partial-{plan_id[:12]}"
         self._store = store
         self._listener = listener
+        self._interval = interval
         self._clock = clock
         self._lock = threading.Lock()
         self._layers: dict[str, ModelLayer] = {}
@@ -49,16 +56,18 @@ class Record:
 
     def read(self) -> tuple[Descriptor, ...]:
         """The layers of a record that an earlier build left, or another one of the same plan writes just now."""
-        layers = layers_if_any(Location(self._store, self.tag))
-        if layers:
+        try:
             self._digest = self._store.resolve(self.tag).digest
-        return layers
+        except (NotFound, Refused, ContentMismatch):
+            return ()
+        # By its digest: another builder may remove or replace the tag between two questions.
+        return layers_if_any(Location(self._store, self.tag), self._digest)
 
     def add(self, layer: PlannedLayer, stored: ModelLayer) -> None:
         """Take note of a finished layer, and write the record if it is time."""
         with self._lock:
             self._layers[layer.key] = stored
-            if self._refused or self._clock() - self._written_at < INTERVAL:
+            if self._refused or self._clock() - self._written_at < self._interval:
                 return
             self._written_at = self._clock()
             self._write()
