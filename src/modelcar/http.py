@@ -108,9 +108,11 @@ class Http:
     Args:
         ca_file: PEM file of certificate authorities to trust besides the system's own.
         connections: Connections kept to one host.
+        silence: Seconds to wait for a connection, and for any next byte where a request names no other time.
     """
 
-    def __init__(self, *, ca_file: Path | None = None, connections: int = 16) -> None:
+    def __init__(self, *, ca_file: Path | None = None, connections: int = 16, silence: float = SILENCE) -> None:
+        self.silence = silence
         self._ca_file = ca_file
         self._connections = connections
         self._lock = threading.Lock()
@@ -130,7 +132,7 @@ class Http:
         *,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
-        silence: float = SILENCE,
+        silence: float | None = None,
     ) -> Response:
         """Ask once, without following redirects. Any status is an answer.
 
@@ -139,7 +141,7 @@ class Http:
             url: Absolute.
             headers: Sent as they are; `Content-Length` with an iterable body keeps it from being chunked.
             body: Bytes, or pieces that are sent as they come. What it raises passes through.
-            silence: Seconds to wait for any next byte.
+            silence: Seconds to wait for any next byte; None for the usual ones.
 
         Raises:
             NetworkError: No connection, a broken one, or a certificate that isn't trusted.
@@ -152,7 +154,7 @@ class Http:
                 url,
                 headers={"User-Agent": self._agent, "Accept-Encoding": "identity", **(headers or {})},
                 body=guarded or body,
-                timeout=urllib3.Timeout(connect=SILENCE, read=silence),
+                timeout=urllib3.Timeout(connect=self.silence, read=self.silence if silence is None else silence),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -166,7 +168,7 @@ class Http:
         return Response(raw, url)
 
     def follow(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, silence: float = SILENCE
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, silence: float | None = None
     ) -> Response:
         """Ask and follow redirects. `Authorization` stays with the host that it was meant for; `Range` goes along.
 
@@ -180,7 +182,7 @@ class Http:
             if response.status not in REDIRECTS or not location:
                 return response
             response.close()
-            target = urljoin(url, location)
+            target = _joined(url, location)
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise NetworkError(f"{shown(url)} redirects from TLS to plain HTTP, at {shown(target)}", final=True)
             if origin(target) != origin(url):
@@ -251,6 +253,16 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
+def _joined(url: str, location: str) -> str:
+    """The address that a redirect names, relative to where it was met."""
+    try:
+        target = urljoin(url, location)
+        origin(target)  # looks at the port
+    except ValueError:
+        raise NetworkError(f"{shown(url)} redirects to something that is no address", final=True) from None
+    return target
+
+
 def shown(url: str) -> str:
     """A URL for people and logs: no user, and of the query only what is no secret (links carry signatures there)."""
     parts = urlsplit(url)
@@ -283,15 +295,15 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     which the Hugging Face Hub sends: `"api";r=0;t=55`).
     """
     value = headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if re.fullmatch("[0-9]+", value):
         return float(value)
     if value:
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - now())
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     limit = headers.get("RateLimit", "")
-    if re.search(r";\s*r=0\b", limit) and (reset := re.search(r";\s*t=(\d+)", limit)):
+    if re.search(r";\s*r=0\b", limit) and (reset := re.search(r";\s*t=([0-9]+)", limit)):
         return float(reset[1])
     return None
 
@@ -326,12 +338,16 @@ def _broken(error: Exception, url: str) -> NetworkError:
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return NetworkError(f"no connection to {host}: {getattr(reason, 'strerror', None) or 'refused'}")
     if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError):
-        return NetworkError(f"{host} went silent")
+        return WentSilent(f"{host} went silent")
     if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
         return NotTls(
             f"{host} doesn't speak TLS properly", "for a registry without TLS there is --plain-http", final=True
         )
     return NetworkError(f"the connection to {host} broke")
+
+
+class WentSilent(NetworkError):
+    """Nothing came for too long."""
 
 
 class NotTls(NetworkError):

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_HEADER = re.compile(rb"---[ \t]*\r?\n(.*?\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_LONGEST = 1024 * 1024
 
 
 def license_of(card: Path) -> str | None:
     """The `license` of a README.md's YAML header, None where there is none or it can't be read."""
     try:
-        with card.open(encoding="utf-8") as lines:
-            if lines.readline().strip() != "---":
-                return None
-            header: list[str] = []
-            for line in lines:
-                if line.strip() == "---":
-                    break
-                header.append(line)
-                if len(header) > 10_000:
-                    return None
-    except (OSError, UnicodeDecodeError):
+        with card.open("rb") as opened:
+            header = _HEADER.match(opened.read(_LONGEST))
+    except OSError:
+        return None
+    if header is None:
         return None
     import yaml
 
     try:
-        values = yaml.safe_load("".join(header))
+        return license_in(yaml.safe_load(header[1]))
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
-    return license_in(values)
 
 
 def license_in(values: object) -> str | None:

@@ -8,7 +8,7 @@ import time
 from io import FileIO
 from pathlib import Path
 
-from modelcar.errors import ContentMismatch, Denied, NotFound, Refused, UsageError
+from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused, UsageError
 from modelcar.sources.card import license_of
 from modelcar.sources.contract import Snapshot, SourceFile
 
@@ -29,19 +29,19 @@ class FolderSource:
         """See `Source.snapshot`. A second call gives what the first one saw.
 
         Raises:
-            NotFound: No such folder, or no file in it.
+            NotFound: No such folder, or no file in it; a link to nothing.
             UsageError: It is not a folder.
             Refused: A link that leads out of the folder, or something that is neither file nor folder.
-            Denied: A file or folder that can't be read.
+            Denied: A file or folder that may not be read.
+            ModelcarError: One that can't be read, or a link to itself.
         """
         if self._snapshot is None:
             self._snapshot = self._look()
         return self._snapshot
 
     def _look(self) -> Snapshot:
-        if not self._root.exists():
-            raise NotFound(f"the folder {self._root} doesn't exist")
-        if not self._root.is_dir():
+        info = _stat(self._root, f"the folder {self._root}", "doesn't exist")
+        if not stat.S_ISDIR(info.st_mode):
             raise UsageError(f"{self._root} is not a folder", "name the folder that holds the model's files")
         root = self._root.resolve()
         files: list[SourceFile] = []
@@ -56,22 +56,20 @@ class FolderSource:
     def _walk(self, root: Path, folder: Path, prefix: str, files: list[SourceFile], above: frozenset[Path]) -> None:
         try:
             names = sorted(path.name for path in folder.iterdir())
-        except PermissionError:
-            raise Denied(f"the folder {prefix or self._root} can't be read", "check its permissions") from None
+        except OSError as error:
+            raise _unreadable(f"the folder {prefix or self._root}", error) from None
         for name in names:
             if name.startswith("."):
                 continue
-            path, shown = folder / name, f"{prefix}{name}"
-            real = path.resolve()
+            shown = f"{prefix}{name}"
+            # Path.resolve() would raise RuntimeError for a link to itself, in some versions of Python.
+            real = Path(os.path.realpath(folder / name))
             if not real.is_relative_to(root):
                 raise Refused(
                     f"{shown} is a link that leads out of the folder {self._root}, to {real}",
                     "copy the file, or for a Hugging Face cache build from hf://OWNER/NAME, which reads the cache",
                 )
-            try:
-                info = real.stat()
-            except OSError:
-                raise NotFound(f"{shown} is a link to something that is not there") from None
+            info = _stat(real, shown, "is a link to something that is not there")
             if stat.S_ISDIR(info.st_mode):
                 if real in above:
                     raise Refused(f"{shown} is a link to a folder above it: it would never end", "remove the link")
@@ -82,16 +80,14 @@ class FolderSource:
                 self._seen[shown] = _fingerprint(info)
                 files.append(SourceFile(shown, info.st_size, fingerprint=self._seen[shown] if _settled(info) else None))
             else:
-                raise Refused(f"{shown} is neither a file nor a folder", "remove it, or leave it out with --exclude")
+                raise Refused(f"{shown} is neither a file nor a folder", "move it out of the folder")
 
     def open(self, file: SourceFile, offset: int = 0) -> _FolderReader:
         """See `Source.open`."""
         try:
             opened = FileIO(self._root / file.path)
-        except PermissionError:
-            raise Denied(f"the file {file.path} can't be read", "check its permissions") from None
         except OSError as error:
-            raise NotFound(f"the file {file.path} can't be read: {error.strerror}") from None
+            raise _unreadable(f"the file {file.path}", error) from None
         reader = _FolderReader(opened, file.path, self._seen[file.path])
         opened.seek(offset)
         return reader
@@ -115,7 +111,7 @@ class _FolderReader:
             piece = self._opened.read(size)
         except OSError as error:
             self.close()
-            raise Refused(f"the file {self._path} can't be read: {error.strerror}") from None
+            raise _unreadable(f"the file {self._path}", error) from None
         if not piece:
             self._check()
         return piece
@@ -127,6 +123,24 @@ class _FolderReader:
         if _fingerprint(os.fstat(self._opened.fileno())) != self._fingerprint:
             self.close()
             raise ContentMismatch(f"the file {self._path} changed while the build was reading it", "run it again")
+
+
+def _stat(path: Path, shown: str, gone: str) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise NotFound(f"{shown} {gone}") from None
+    except OSError as error:
+        raise _unreadable(shown, error) from None
+
+
+def _unreadable(what: str, error: OSError) -> ModelcarError:
+    """What the system said, in our words."""
+    if isinstance(error, PermissionError):
+        return Denied(f"{what} can't be read", "check its permissions")
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{what} is gone")
+    return ModelcarError(f"{what} can't be read: {error.strerror}")
 
 
 def _settled(info: os.stat_result) -> bool:

@@ -6,20 +6,31 @@ the `/resolve/` address, which answers with the file or a signed link to it (Hub
 
 from __future__ import annotations
 
-import re
+import os
 import threading
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelcar.errors import Denied, ModelcarError, NetworkError, NotFound, RateLimited, UsageError
+from modelcar.errors import (
+    ContentMismatch,
+    Denied,
+    ModelcarError,
+    NetworkError,
+    NotFound,
+    RateLimited,
+    Refused,
+    UsageError,
+)
 from modelcar.http import Http, Response, check_status, origin, retry_after
 from modelcar.sources.card import license_in
 from modelcar.sources.contract import Reader, Snapshot, SourceFile
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoSibling
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_LONGEST_LIST = 50_000
+"""Files that the Hub lists with a repository; longer lists break off there (`huggingface_hub`, snapshot_download)."""
 
 
 class HuggingFaceSource:
@@ -32,14 +43,20 @@ class HuggingFaceSource:
     """
 
     def __init__(self, name: str, revision: str | None, http: Http) -> None:
-        from huggingface_hub import HfApi
-        from huggingface_hub import get_token
+        from huggingface_hub import constants
+        from huggingface_hub.errors import OIDCError
+        from huggingface_hub.utils import build_hf_headers
 
         self._name = name
         self._revision = revision
         self._http = http
-        self._token = get_token()
-        self._api: HfApi = HfApi(library_name="modelcar")
+        # huggingface_hub reads this one when it is imported, and it may have been set since.
+        self._endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+        try:
+            self._headers = build_hf_headers(library_name="modelcar")
+        except OIDCError as error:
+            raise Denied(f"there is no token for HF_OIDC_RESOURCE: {error}") from None
+        self._token = self._headers.get("authorization")
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._distrusted: set[str] = set()
@@ -50,9 +67,17 @@ class HuggingFaceSource:
 
         Raises:
             UsageError: It is no OWNER/NAME[@REVISION].
+            Denied: The environment asks for a token that can't be had.
         """
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id
+
         name, at, revision = text.partition("@")
-        if not _NAME.fullmatch(name) or "--" in name or ".." in name or (at and not revision):
+        try:
+            validate_repo_id(name)
+        except HFValidationError:
+            name = ""
+        if not name or (at and not revision):
             raise UsageError(f"'hf://{text}' names no model", "write hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
         return cls(name, revision or None, http)
 
@@ -66,9 +91,7 @@ class HuggingFaceSource:
     def open(self, file: SourceFile, offset: int = 0) -> Reader:
         """See `Source.open`: from the user's Hugging Face cache where it is there, else from the Hub."""
         if cached := self._cached(file):
-            opened = cached.open("rb", buffering=0)
-            opened.seek(offset)
-            return opened
+            return _CachedCopy(cached, file, offset)
         return self._request(file, offset)
 
     def distrust(self, file: SourceFile) -> bool:
@@ -78,17 +101,20 @@ class HuggingFaceSource:
         return was_cached
 
     def _list(self) -> Snapshot:
-        """Two requests and more for long lists: the commit and the card, then the files at that commit."""
-        from httpx2 import HTTPError
-        from huggingface_hub import RepoFile
+        """One request: the commit, the card, and all files with size and digest.
+
+        The tree's listing, in pages, would wait for a silent Hub forever, and retry unseen and not to be stopped.
+        """
+        from httpx2 import HTTPError, InvalidURL
+        from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
         where = f"hf://{self._name}" + (f"@{self._revision}" if self._revision else "")
+        api = HfApi(endpoint=self._endpoint, library_name="modelcar")
         try:
-            info = self._api.model_info(self._name, revision=self._revision)
-            commit = str(info.sha)
-            entries = self._api.list_repo_tree(self._name, recursive=True, revision=commit)
-            files = [_file_of(entry) for entry in entries if isinstance(entry, RepoFile)]
+            info = api.model_info(self._name, revision=self._revision, files_metadata=True, timeout=self._http.silence)
+            commit, siblings = str(info.sha or ""), info.siblings or []
+            files = tuple(sorted(map(_file_of, siblings), key=lambda file: file.path))
         except OfflineModeIsEnabled:
             raise NetworkError(
                 f"{where} can't be listed: HF_HUB_OFFLINE is set", "unset it, or build from a folder", final=True
@@ -96,15 +122,23 @@ class HuggingFaceSource:
         except HfHubHTTPError as error:
             raise self._failed(error, where) from None
         except HTTPError as error:
-            raise NetworkError(f"{where}: no answer of {self._api.endpoint} ({type(error).__name__})") from None
+            raise NetworkError(f"{where}: no answer of {self._endpoint} ({type(error).__name__})") from None
+        except (InvalidURL, ValueError, TypeError, KeyError, AttributeError):
+            commit = ""
+        if not commit:
+            raise NetworkError(
+                f"{where}: what {self._endpoint} answers is not a Hub's", "check HF_ENDPOINT and the proxy", final=True
+            )
         if not files:
             raise NotFound(f"{where} holds no files")
+        if len(files) >= _LONGEST_LIST:
+            raise Refused(f"{where} holds {len(files):,} files or more, too many to list", "build it from a folder")
         return Snapshot(
             location=f"hf://{self._name}@{commit}",
-            files=tuple(sorted(files, key=lambda file: file.path)),
+            files=files,
             curated=False,
             revision=commit,
-            url=f"{self._api.endpoint}/{self._name}",
+            url=self._page,
             title=self._name,
             licenses=license_in(vars(info.card_data)) if info.card_data else None,
         )
@@ -116,20 +150,19 @@ class HuggingFaceSource:
         snapshot = self.snapshot()
         if file.path in self._distrusted:
             return None
-        found = try_to_load_from_cache(self._name, file.path, revision=snapshot.revision)
-        if not isinstance(found, str):
-            return None
-        path = Path(found)
         try:
-            return path if path.stat().st_size == file.size else None
-        except OSError:
-            return None
+            found = try_to_load_from_cache(self._name, file.path, revision=snapshot.revision)
+            if isinstance(found, str) and Path(found).stat().st_size == file.size:
+                return Path(found)
+        except (OSError, ValueError):
+            pass  # the cache can't be read, or holds no such names
+        return None
 
     def _request(self, file: SourceFile, offset: int) -> Response:
         from huggingface_hub import hf_hub_url
 
-        url = hf_hub_url(self._name, file.path, revision=self.snapshot().revision, endpoint=self._api.endpoint)
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        url = hf_hub_url(self._name, file.path, revision=self.snapshot().revision, endpoint=self._endpoint)
+        headers = {"Authorization": self._token} if self._token else {}
         if offset:
             headers["Range"] = f"bytes={offset}-"
         response = self._http.follow("GET", url, headers=headers)
@@ -148,9 +181,11 @@ class HuggingFaceSource:
             # Links expire, and are signed for one range: the next try gets a new one.
             raise NetworkError(f"{file.path}: the link to the file has expired")
         if status in (401, 403):
-            raise _denied(headers.get("X-Error-Code", ""), self._name, self._api, has_token=bool(self._token))
+            raise self._denied(gated=headers.get("X-Error-Code") == "GatedRepo")
         if status == 404:
             raise NotFound(f"{file.path} is not in hf://{self._name} any more")
+        if status == 416:
+            raise ContentMismatch(f"{file.path}: the source has fewer bytes than the {file.size:,} it states")
         if status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
             raise NetworkError(f"{file.path}: the server sent another range than was asked for")
         if status == 200 and offset:
@@ -160,45 +195,77 @@ class HuggingFaceSource:
 
     def _failed(self, error: Any, where: str) -> ModelcarError:
         """What listing ended with, in our words."""
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.errors import (
+            DisabledRepoError,
+            GatedRepoError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
 
-        status = error.response.status_code if error.response is not None else 0
-        if isinstance(error, GatedRepoError):
-            return _denied("GatedRepo", self._name, self._api, has_token=bool(self._token))
+        response = error.response
+        status, wait = response.status_code, retry_after(response.headers)
         if isinstance(error, RevisionNotFoundError):
-            return NotFound(f"hf://{self._name} has no revision {self._revision!r}", f"see {self._page()}/tree/main")
-        if status == 401 and self._token and "credential" in str(error).lower():
-            return _denied("", self._name, self._api, has_token=True)
+            return NotFound(f"hf://{self._name} has no revision {self._revision!r}", f"see {self._page}/tree/main")
         if isinstance(error, RepositoryNotFoundError):
             hint = "check its name; if it is private, " + (
                 "your token has no right to it" if self._token else "log in (hf auth login) or set HF_TOKEN"
             )
-            return NotFound(f"{where} doesn't exist on {self._api.endpoint}, or is private", hint)
+            return NotFound(f"{where} doesn't exist on {self._endpoint}, or is private", hint)
+        if isinstance(error, DisabledRepoError):
+            return Denied(f"{where} has been disabled", f"see {self._page}")
         if status in (401, 403):
-            return _denied("", self._name, self._api, has_token=bool(self._token))
-        wait = retry_after(error.response.headers) if error.response is not None else None
+            return self._denied(gated=isinstance(error, GatedRepoError))
         if status == 429:
-            return RateLimited(f"{where}: the Hub asks to slow down (429)", retry_after=wait)
-        return NetworkError(f"{where}: the Hub answered {status}", retry_after=wait, final=400 <= status < 500)
+            hint = "run it again later" + ("" if self._token else ", or with a token, which has a higher limit")
+            return RateLimited(f"{where}: the Hub asks to slow down (429)", hint, retry_after=wait)
+        return NetworkError(
+            f"{where}: the Hub answered {status}", retry_after=wait, final=400 <= status < 500 and status != 408
+        )
 
+    def _denied(self, *, gated: bool) -> Denied:
+        if gated and self._token:
+            hint = f"accept its terms at {self._page} with the account of your token, then run it again"
+            return Denied(f"hf://{self._name} is gated, and your token has no access to it", hint)
+        if gated:
+            hint = f"accept its terms at {self._page}, then log in (hf auth login) or set HF_TOKEN"
+            return Denied(f"hf://{self._name} is gated, and there is no token", hint)
+        if self._token:
+            hint = "check HF_TOKEN, or log in again: hf auth login"
+            return Denied(f"the Hub refuses your token for hf://{self._name}", hint)
+        return Denied(f"hf://{self._name} needs a token", "log in (hf auth login) or set HF_TOKEN")
+
+    @property
     def _page(self) -> str:
-        return f"{self._api.endpoint}/{self._name}"
+        return f"{self._endpoint}/{self._name}"
 
 
-def _file_of(entry: Any) -> SourceFile:
-    """A listed file, with the digest that its storage gives it: sha256 in LFS and Xet, the git blob id elsewhere."""
-    if entry.lfs is not None:
-        return SourceFile(entry.path, entry.lfs.size, f"sha256:{entry.lfs.sha256}")
-    return SourceFile(entry.path, entry.size, f"git-sha1:{entry.blob_id}")
+def _file_of(sibling: RepoSibling) -> SourceFile:
+    """A listed file. What lies in LFS or Xet has a sha256, its size as that says it; the others a git blob id."""
+    path = sibling.rfilename
+    path.encode()  # JSON can spell what is no text
+    if sibling.lfs is not None:
+        return SourceFile(path, int(sibling.lfs.size), f"sha256:{sibling.lfs.sha256}")
+    if sibling.size is None or sibling.blob_id is None:
+        raise ValueError(path)
+    return SourceFile(path, int(sibling.size), f"git-sha1:{sibling.blob_id}")
 
 
-def _denied(code: str, name: str, api: HfApi, *, has_token: bool) -> Denied:
-    if code == "GatedRepo" and has_token:
-        hint = f"accept its terms at {api.endpoint}/{name} with the account of your token, then run it again"
-        return Denied(f"hf://{name} is gated, and your token has no access to it", hint)
-    if code == "GatedRepo":
-        hint = f"accept its terms at {api.endpoint}/{name}, then log in (hf auth login) or set HF_TOKEN"
-        return Denied(f"hf://{name} is gated, and there is no token", hint)
-    if has_token:
-        return Denied(f"the Hub refuses your token for hf://{name}", "check HF_TOKEN, or log in again: hf auth login")
-    return Denied(f"hf://{name} needs a token", "log in (hf auth login) or set HF_TOKEN")
+class _CachedCopy:
+    """A file of the user's Hugging Face cache. One that can't be read is as good as a damaged one."""
+
+    def __init__(self, path: Path, file: SourceFile, offset: int) -> None:
+        self._mismatch = ContentMismatch(f"{file.path}: the copy in the Hugging Face cache can't be read")
+        try:
+            self._opened = FileIO(path)
+            self._opened.seek(offset)
+        except OSError:
+            raise self._mismatch from None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._opened.read(size)
+        except OSError:
+            raise self._mismatch from None
+
+    def close(self) -> None:
+        self._opened.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from modelcar.errors import ContentMismatch, NetworkError, RateLimited
-from modelcar.http import PIECE
+from modelcar.http import PIECE, WentSilent
 from modelcar.retry import Patience
 from modelcar.sources.contract import Reader, Source, SourceFile
 
@@ -19,7 +19,8 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
     """The whole content of `file` in pieces of up to 1 MiB, checked against the size and digest that the source states.
 
     A connection that breaks is opened again at the offset reached. A wait that the server asks for is not granted here,
-    since an upload may be waiting for these bytes: it is the caller's, outside of it.
+    and one that was silent for long isn't made longer, since an upload may be waiting for these bytes: the next try is
+    the caller's, outside of it.
 
     Args:
         source: Where it is read.
@@ -29,6 +30,7 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
 
     Raises:
         RateLimited: The source asks to wait.
+        WentSilent: Nothing came for too long.
         NetworkError: The source can't be reached again.
         ContentMismatch: More or fewer bytes than stated, or other ones.
     """
@@ -52,7 +54,7 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
             if offset == file.size:
                 break
             raise NetworkError(f"{file.path}: the source sent {offset:,} of {file.size:,} bytes")
-        except RateLimited:
+        except (RateLimited, WentSilent):
             raise
         except NetworkError as error:
             failures += 1
