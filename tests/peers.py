@@ -41,7 +41,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """A CA, and a server certificate of it for localhost and 127.0.0.1."""
+    """A CA, and a server certificate of it for localhost, 127.0.0.1 and registry.test."""
 
     ca: Path
     certificate: Path
@@ -132,13 +132,13 @@ def crane_registry(tmp_path: Path) -> Iterator[Peer]:
 
 
 def self_signed(tmp_path: Path) -> Certificates:
-    """A CA and a server certificate for localhost and 127.0.0.1, valid for two days."""
+    """A CA and a server certificate for localhost, 127.0.0.1 and registry.test, valid for two days."""
     require("openssl")
     made = Certificates(tmp_path / "ca.crt", tmp_path / "server.crt", tmp_path / "server.key")
     fresh = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     ca_key = tmp_path / "ca.key"
     run("openssl", "req", *fresh, "-subj", "/CN=tests CA", "-keyout", ca_key, "-out", made.ca)
-    names = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
+    names = ("-addext", "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
     signed = ("-CA", made.ca, "-CAkey", ca_key)
     subject = ("-subj", "/CN=localhost")
     run("openssl", "req", *fresh, *signed, *subject, *names, "-keyout", made.key, "-out", made.certificate)

@@ -5,6 +5,7 @@ Nothing here follows a redirect with credentials to another host, keeps a body, 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
@@ -147,6 +148,8 @@ class Http:
             NetworkError: No connection, a broken one, or a certificate that isn't trusted.
         """
         started = time.monotonic()
+        patience = self.silence if silence is None else silence
+        # The time to connect is also the longest that a piece of a body may take, and slow uplinks need more for that.
         guarded = _Guarded(body) if body is not None and not isinstance(body, bytes) else None
         try:
             raw = self._pool(url).request(
@@ -154,7 +157,7 @@ class Http:
                 url,
                 headers={"User-Agent": self._agent, "Accept-Encoding": "identity", **(headers or {})},
                 body=guarded or body,
-                timeout=urllib3.Timeout(connect=self.silence, read=self.silence if silence is None else silence),
+                timeout=urllib3.Timeout(connect=patience if guarded else self.silence, read=patience),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -165,6 +168,9 @@ class Http:
             _log.debug("%s %s -> %s", method, shown(url), type(error).__name__)
             raise _broken(error, url) from None
         _log.debug("%s %s -> %d in %.3f s", method, shown(url), raw.status, time.monotonic() - started)
+        if raw.status == 407:
+            raw.close()
+            raise _refused_by_proxy(_host(url))
         return Response(raw, url)
 
     def follow(
@@ -263,6 +269,16 @@ def _joined(url: str, location: str) -> str:
     return target
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, without its port, is this machine by any resolver."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def shown(url: str) -> str:
     """A URL for people and logs: no user, and of the query only what is no secret (links carry signatures there)."""
     parts = urlsplit(url)
@@ -311,7 +327,8 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
 def _proxy_for(parts: SplitResult) -> str | None:
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+    # Loopback is never proxied, as in Go's clients: what is said in the clear there must not leave the machine.
+    if not proxy or is_loopback(parts.hostname or "") or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return proxy
 
@@ -324,7 +341,9 @@ def _broken(error: Exception, url: str) -> NetworkError:
     """An error of the transport in our words."""
     host = _host(url)
     reason = error
-    while isinstance(inner := getattr(reason, "reason", None) or reason.__cause__, Exception):
+    while isinstance(
+        inner := getattr(reason, "reason", None) or reason.__cause__ or next(iter(reason.args), None), Exception
+    ):
         reason = inner
     text = str(reason)
     if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -333,17 +352,29 @@ def _broken(error: Exception, url: str) -> NetworkError:
         return NetworkError(f"the certificate of {host} is not trusted: {detail}", hint, final=True)
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return NetworkError(f"the host {host} is not known", "check its spelling, the network and the proxy settings")
+    if isinstance(error, urllib3.exceptions.ProxyError) and " 407 " in text:
+        return _refused_by_proxy(host)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return NetworkError(f"the proxy for {host} doesn't answer", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return NetworkError(f"no connection to {host}: {getattr(reason, 'strerror', None) or 'refused'}")
     if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError):
         return WentSilent(f"{host} went silent")
-    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
+    # OpenSSL's word for a connection that ends in the middle; a server without TLS is another error.
+    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
         return NotTls(
             f"{host} doesn't speak TLS properly", "for a registry without TLS there is --plain-http", final=True
         )
-    return NetworkError(f"the connection to {host} broke")
+    return Broke(f"the connection to {host} broke")
+
+
+def _refused_by_proxy(host: str) -> NetworkError:
+    hint = "check user and password in HTTPS_PROXY or HTTP_PROXY"
+    return NetworkError(f"the proxy for {host} refuses its credentials", hint, final=True)
+
+
+class Broke(NetworkError):
+    """The connection ended before its time."""
 
 
 class WentSilent(NetworkError):

@@ -39,8 +39,8 @@ class Patience:
         self.tries = tries
         self._first_wait = first_wait
 
-    def persist(self, work: Callable[[int], T], what: str) -> T:
-        """The result of `work`, called with the number of the attempt (from 1) until it doesn't fail by the network.
+    def persist(self, work: Callable[[], T], what: str) -> T:
+        """The result of `work`, called until it doesn't fail by the network.
 
         Raises:
             NetworkError: The last attempt's, or one that is final.
@@ -50,7 +50,7 @@ class Patience:
         while True:
             self.check()
             try:
-                return work(attempt)
+                return work()
             except NetworkError as error:
                 if error.final or attempt >= self.tries or (error.retry_after or 0) > LONGEST_WAIT:
                     raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from modelcar.build.assemble import BaseLayer, PlatformBase
 from modelcar.errors import NotFound, Refused, UsageError
@@ -29,7 +30,7 @@ class Base:
 
     Attributes:
         platforms: Each with its layers.
-        name: What it is called, None for no base.
+        name: Its reference; None for no base, and for one of a layout, whose name is a path of this machine only.
         digest: Of its index or manifest.
         location: Where its blobs are.
     """
@@ -47,7 +48,7 @@ class Base:
 
 def no_base(wanted: Sequence[str]) -> Base:
     """Nothing under the model, for the platforms wanted: each is only a small manifest then."""
-    return Base(tuple(PlatformBase(parse_platform(text)) for text in wanted or _DEFAULT_PLATFORMS))
+    return Base(tuple(map(PlatformBase, _each_once(map(parse_platform, wanted or _DEFAULT_PLATFORMS)))))
 
 
 def read_base(location: Location, wanted: Sequence[str], *, need_shell: bool) -> Base:
@@ -60,15 +61,14 @@ def read_base(location: Location, wanted: Sequence[str], *, need_shell: bool) ->
     """
     first = read_tree(location)
     available = [Platform(*_split(text)) for text in first.platforms]
-    chosen = [_find(parse_platform(text), available, location) for text in wanted] or available
+    chosen = _each_once(_find(parse_platform(text), available, location) for text in wanted) or available
     platforms = []
     for platform in chosen:
         tree = first if str(platform) == first.platforms[0] else read_tree(location, str(platform))
         if need_shell:
             _check_shell(tree, platform)
         platforms.append(_platform_base(tree, platform))
-    digest = Digest(first.digest)
-    return Base(tuple(platforms), location.store.name + (f":{location.tag}" if location.tag else ""), digest, location)
+    return Base(tuple(platforms), _public_name(location), first.digest, location)
 
 
 def send_base(base: Base, store: Store, patience: Patience) -> int:
@@ -85,7 +85,7 @@ def send_base(base: Base, store: Store, patience: Patience) -> int:
         if store.has_blob(digest) or store.mount_blob(digest, base.location.store.name):
             continue
         blob = _BaseBlob(base.location, layer.descriptor)
-        patience.persist(lambda _, blob=blob: store.write_blob(blob), blob.title)  # type: ignore[misc]
+        patience.persist(partial(store.write_blob, blob), blob.title)
         sent += layer.descriptor.size
     return sent
 
@@ -122,6 +122,17 @@ class _BaseBlob:
                 reader.close()
 
         return HashedStream(pieces())
+
+
+def _public_name(location: Location) -> str | None:
+    name = location.store.name
+    if name.startswith("oci:"):
+        return None
+    return f"{name}:{location.tag}" if location.tag else name
+
+
+def _each_once(platforms: Iterable[Platform]) -> list[Platform]:
+    return list(dict.fromkeys(platforms))
 
 
 def _split(text: str) -> tuple[str, str, str]:

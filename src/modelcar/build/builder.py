@@ -158,7 +158,7 @@ class Builder:
         return read_base(location, options.platforms, need_shell=not options.base_without_shell)
 
     def _plan(self, base: Base) -> Plan:
-        snapshot = self._patience.persist(lambda _: self._source.snapshot(), "listing the source")
+        snapshot = self._patience.persist(self._source.snapshot, "listing the source")
         selection = select(snapshot, self._options.wish)
         limits = self._limits(base)
         # The limits bind before a folder's files are hashed: that can take long.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from modelcar.build.assemble import Image
 from modelcar.build.baseimage import Base, send_base
@@ -44,7 +45,7 @@ class Publisher:
         self._listener = listener
 
     def place_base(self) -> None:
-        """Put the base's layers in place, where they aren't: first of all, since a base that can't be had ends a build."""
+        """Put the base's layers in place: first of all, since one that can't be had ends a build."""
         self.base_sent += send_base(self._base, self._store, self._patience)
 
     def publish(self, image: Image, layers: Mapping[int, Descriptor], *, clobber: bool) -> bool:
@@ -90,7 +91,7 @@ class Publisher:
                 self._sender.send(number, layer)
         for config in image.configs:
             if not self._store.has_blob(config.digest):
-                self._patience.persist(lambda _, config=config: self._store.write_blob(config), config.title)  # type: ignore[misc]
+                self._patience.persist(partial(self._store.write_blob, config), config.title)
 
     def _write_manifests(self, image: Image) -> None:
         for manifest, content in image.manifests:

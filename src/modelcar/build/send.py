@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from modelcar.build.layer import LayerBlob
 from modelcar.build.plan import PlannedLayer
@@ -93,10 +94,11 @@ class Sender:
         Raises:
             ModelcarError: As the source and the store do, after all tries.
         """
+        attempts = count(1)
 
-        def attempt(count: int) -> Descriptor:
+        def attempt() -> Descriptor:
             blob = LayerBlob(layer, self._source, self._patience, _Meter(self, number))
-            self._tell(LayerStarted(number, layer.title, layer.size, count))
+            self._tell(LayerStarted(number, layer.title, layer.size, next(attempts)))
             try:
                 return self._store.write_blob(blob)
             finally:

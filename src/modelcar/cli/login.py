@@ -25,7 +25,8 @@ def login(
 ) -> None:
     """Try a user name and password at REGISTRY, and keep them where docker, podman and skopeo find them too.
 
-    They are written into the credential helper that ~/.docker/config.json names, else into that file.
+    They are written into the credential helper that ~/.docker/config.json names, else into that file; where --authfile
+    or REGISTRY_AUTH_FILE names another file, or podman's has an entry for REGISTRY already, into that one.
 
     \b
     Example:
@@ -33,10 +34,13 @@ def login(
     """
     from modelcar.stores.registry import log_in
 
+    if password_stdin and not username:
+        raise click.UsageError("--password-stdin needs --username")
     user = username or click.prompt("Username", err=True)
-    secret = (
-        sys.stdin.readline().rstrip("\n") if password_stdin else click.prompt("Password", hide_input=True, err=True)
-    )
+    if password_stdin:
+        secret = sys.stdin.readline().rstrip("\r\n")
+    else:
+        secret = click.prompt("Password", hide_input=True, err=True)
     place = log_in(registry, user, secret, make_access(ca_file, plain_http, authfile))
     click.echo(f"logged in to {registry} as {user}; kept in {place}", err=True)
 

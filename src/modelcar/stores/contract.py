@@ -196,6 +196,7 @@ class Store(ReadableStore, Protocol):
         Raises:
             Refused: A tag that must not move, or a manifest the store won't take.
             NotFound: A blob that it names is gone.
+            ContentMismatch: The store says that it made another manifest of it.
             Denied, NetworkError: As it says.
         """
         ...

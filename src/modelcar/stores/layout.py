@@ -80,18 +80,18 @@ class LayoutStore:
 
     def has_blob(self, digest: Digest) -> bool:
         """See `ReadableStore.has_blob`."""
-        return self._blob_path(digest).is_file()
+        with self._in_our_words("read"):
+            return self._blob_path(digest).is_file()
 
     def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
         """See `ReadableStore.open_blob`."""
-        try:
-            opened = self._blob_path(digest).open("rb")
-        except FileNotFoundError:
-            raise NotFound(f"{self.name} has no blob {digest}") from None
-        except OSError as error:
-            raise _io_error(error, self.name) from None
-        opened.seek(offset)
-        return _Bounded(opened, length)
+        with self._in_our_words("read"):
+            try:
+                opened = self._blob_path(digest).open("rb")
+            except FileNotFoundError:
+                raise NotFound(f"{self.name} has no blob {digest}") from None
+            opened.seek(offset)
+        return _Bounded(opened, length, self.name)
 
     def tags(self) -> list[str]:
         """See `ReadableStore.tags`."""
@@ -99,7 +99,7 @@ class LayoutStore:
 
     def prepare(self) -> None:
         """See `Store.prepare`: the folder is a layout, empty, or not there yet."""
-        try:
+        with self._in_our_words("written"):
             self._check_target()
             (self._path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             self._open_work()
@@ -107,27 +107,24 @@ class LayoutStore:
                 for file, content in (("oci-layout", _VERSION), ("index.json", _encode_index(_EMPTY))):
                     if not (self._path / file).exists():
                         self._replace(self._path / file, content)
-        except OSError as error:
-            raise _io_error(error, self.name) from None
 
     def write_blob(self, blob: Blob) -> Descriptor:
         """See `Store.write_blob`: written beside and renamed, so that a blob under its name is whole."""
         stream = blob.open()
         temporary: Path | None = None
         try:
-            with tempfile.NamedTemporaryFile(dir=self._open_work(), delete=False) as opened:
-                temporary = Path(opened.name)
-                for piece in stream:
-                    opened.write(piece)
-                opened.flush()
-                os.fsync(opened.fileno())
-                os.fchmod(opened.fileno(), 0o644)
-            if blob.digest is not None and stream.digest != blob.digest:
-                raise ContentMismatch(f"{blob.title}: the bytes are those of {stream.digest}, not of {blob.digest}")
-            temporary.replace(self._blob_path(stream.digest))
+            with self._in_our_words("written"):
+                with tempfile.NamedTemporaryFile(dir=self._open_work(), delete=False) as opened:
+                    temporary = Path(opened.name)
+                    for piece in stream:
+                        opened.write(piece)
+                    opened.flush()
+                    os.fsync(opened.fileno())
+                    os.fchmod(opened.fileno(), 0o644)
+                if blob.digest is not None and stream.digest != blob.digest:
+                    raise ContentMismatch(f"{blob.title}: the bytes are those of {stream.digest}, not of {blob.digest}")
+                temporary.replace(self._blob_path(stream.digest))
             return Descriptor("", stream.digest, stream.size)
-        except OSError as error:
-            raise _io_error(error, self.name) from None
         finally:
             stream.close()
             if temporary is not None:
@@ -140,28 +137,24 @@ class LayoutStore:
     def write_manifest(self, content: bytes, media_type: str, version: str) -> Digest:
         """See `Store.write_manifest`. A version that is no digest becomes the manifest's tag in `index.json`."""
         digest = digest_of(content)
-        try:
+        with self._in_our_words("written"):
+            self._open_work()
             if not self.has_blob(digest):
                 self._replace(self._blob_path(digest), content)
             if not is_digest(version):
-                self._open_work()
+                named = {REF_NAME: version} if version else None
                 with self._locked():
-                    self._tag(
-                        Descriptor(
-                            media_type, digest, len(content), annotations={REF_NAME: version} if version else None
-                        )
-                    )
-        except OSError as error:
-            raise _io_error(error, self.name) from None
+                    self._tag(Descriptor(media_type, digest, len(content), annotations=named))
         return digest
 
     def delete_tag(self, tag: str, digest: Digest) -> bool:
         """See `Store.delete_tag`."""
-        self._open_work()
-        with self._locked():
-            index = self._index()
-            kept = tuple(d for d in index.manifests if _tag_of(d) != tag)
-            self._replace(self._path / "index.json", _encode_index(msgspec.structs.replace(index, manifests=kept)))
+        with self._in_our_words("written"):
+            self._open_work()
+            with self._locked():
+                index = self._index()
+                kept = tuple(d for d in index.manifests if _tag_of(d) != tag)
+                self._replace(self._path / "index.json", _encode_index(msgspec.structs.replace(index, manifests=kept)))
         return True
 
     def close(self) -> None:
@@ -178,14 +171,13 @@ class LayoutStore:
         return self._path / "blobs" / algorithm / name
 
     def _index(self) -> Index:
-        try:
-            content = (self._path / "index.json").read_bytes()
-        except FileNotFoundError:
-            if self._path.is_dir():
-                raise NotFound(f"{self._path} is not an OCI layout: it has no index.json") from None
-            raise NotFound(f"there is no OCI layout at {self._path}") from None
-        except OSError as error:
-            raise _io_error(error, self.name) from None
+        with self._in_our_words("read"):
+            try:
+                content = (self._path / "index.json").read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                if self._path.is_dir():
+                    raise NotFound(f"{self._path} is not an OCI layout: it has no index.json") from None
+                raise NotFound(f"there is no OCI layout at {self._path}") from None
         index = decode(content, media.OCI_INDEX, f"{self.name} (index.json)")
         if isinstance(index, Manifest):
             raise ContentMismatch(f"{self.name}: index.json is no index")
@@ -199,10 +191,11 @@ class LayoutStore:
         self._replace(self._path / "index.json", _encode_index(new))
 
     def _check_target(self) -> None:
-        if not self._path.exists():
+        nearest = next(path for path in (self._path, *self._path.parents) if path.exists())
+        if not nearest.is_dir():
+            raise Refused(f"{nearest} is a file, not a folder", "name another folder for the OCI layout")
+        if nearest != self._path:
             return
-        if not self._path.is_dir():
-            raise Refused(f"{self._path} is a file, not a folder", "name another folder for the OCI layout")
         layout = self._path / "oci-layout"
         if layout.is_file():
             try:
@@ -255,22 +248,34 @@ class LayoutStore:
         finally:
             os.close(lock)
 
+    @contextlib.contextmanager
+    def _in_our_words(self, done: str) -> Iterator[None]:
+        """Errors of the file system in our words; `done` is what could not be done to the layout."""
+        try:
+            yield
+        except OSError as error:
+            raise _io_error(error, self.name, done) from None
+
     def _hint(self) -> str:
         tags = self.tags()
         return f"it has {', '.join(tags[:10])}{', …' if len(tags) > 10 else ''}" if tags else "build one into it first"
 
 
 class _Bounded:
-    """At most `length` bytes of an open file."""
+    """At most `length` bytes of an open file of the layout `name`."""
 
-    def __init__(self, opened: BinaryIO, length: int | None) -> None:
+    def __init__(self, opened: BinaryIO, length: int | None, name: str) -> None:
         self._opened = opened
         self._left = length
+        self._name = name
 
     def read(self, size: int) -> bytes:
         if self._left is not None:
             size = min(size, self._left)
-        piece = self._opened.read(size)
+        try:
+            piece = self._opened.read(size)
+        except OSError as error:
+            raise _io_error(error, self._name, "read") from None
         if self._left is not None:
             self._left -= len(piece)
         return piece
@@ -312,9 +317,9 @@ def _remove_if_dead(work: Path) -> None:
         return
 
 
-def _io_error(error: OSError, name: str) -> ModelcarError:
+def _io_error(error: OSError, name: str, done: str) -> ModelcarError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Denied(f"{name} can't be written: {error.strerror}", "check the folder's permissions")
+        return Denied(f"{name} can't be {done}: {error.strerror}", "check the folder's permissions")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refused(f"{name}: the disk is full", "free some space and run it again: finished layers are kept")
-    return ModelcarError(f"{name}: {error.strerror or error}")
+    return ModelcarError(f"{name} can't be {done}: {error.strerror or error}")

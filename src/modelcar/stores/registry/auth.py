@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -48,10 +48,14 @@ class Authorizer:
         registry: For errors.
         http: Connections.
         credentials: The user's, if there are any.
+        may_be_plain: Whether a host may be told them without TLS.
     """
 
-    def __init__(self, registry: str, http: Http, credentials: Credentials | None) -> None:
+    def __init__(
+        self, registry: str, http: Http, credentials: Credentials | None, may_be_plain: Callable[[str], bool]
+    ) -> None:
         self._registry = registry
+        self._may_be_plain = may_be_plain
         self._http = http
         self._credentials = credentials
         self._lock = threading.Lock()
@@ -88,8 +92,11 @@ class Authorizer:
             scopes: That the request was made with.
             used: The header that was refused, if one was sent.
             url: That was asked; a relative realm is below it.
+
+        Raises:
+            Denied: The token server has no TLS where it should: the password would travel in the clear.
         """
-        challenge = _pick(parse_challenges(headers.get("WWW-Authenticate", "")), url)
+        challenge = self._pick(parse_challenges(headers.get("WWW-Authenticate", "")), url)
         if challenge is None:
             return False
         with self._lock:
@@ -100,6 +107,18 @@ class Authorizer:
             if challenge.scheme == "basic":
                 return used is None and bool(self._credentials and self._credentials.user)
             return True
+
+    def _pick(self, challenges: list[Challenge], url: str) -> Challenge | None:
+        """Bearer where it is offered, else Basic."""
+        for challenge in challenges:
+            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+                realm = urljoin(url, challenge.parameters["realm"])
+                if urlsplit(realm).scheme != "https" and (
+                    urlsplit(url).scheme == "https" or not self._may_be_plain(urlsplit(realm).netloc)
+                ):
+                    raise Denied(f"{self._registry} names a token server without TLS: {shown(realm)}")
+                return Challenge("bearer", {**challenge.parameters, "realm": realm})
+        return next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
 
     def _fetch(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
         realm = challenge.parameters["realm"]
@@ -146,25 +165,11 @@ def parse_challenges(header: str) -> list[Challenge]:
     """All challenges of a `WWW-Authenticate` header, in its order."""
     challenges = []
     starts = list(re.finditer(r"(?:^|,)\s*(Basic|Bearer)\b(?!=)", header, re.IGNORECASE))
-    for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(header)], strict=True):
+    ends = [start.start() for start in starts[1:]] + [len(header)] * bool(starts)
+    for start, end in zip(starts, ends, strict=True):
         parameters = {
             m[1].lower(): re.sub(r"\\(.)", r"\1", m[2]) if m[2] is not None else m[3]
             for m in _PARAMETER.finditer(header[start.end() : end])
         }
         challenges.append(Challenge(start[1].lower(), parameters))
     return challenges
-
-
-def _pick(challenges: list[Challenge], url: str) -> Challenge | None:
-    """Bearer where it is offered, else Basic.
-
-    Raises:
-        Denied: A registry with TLS names a token server without: the password would travel in the clear.
-    """
-    for challenge in challenges:
-        if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-            realm = urljoin(url, challenge.parameters["realm"])
-            if urlsplit(url).scheme == "https" and urlsplit(realm).scheme != "https":
-                raise Denied(f"{urlsplit(url).netloc} names a token server without TLS: {shown(realm)}")
-            return Challenge("bearer", {**challenge.parameters, "realm": realm})
-    return next((challenge for challenge in challenges if challenge.scheme == "basic"), None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from modelcar.errors import Denied, ModelcarError, NetworkError, NotFound, Refused
-from modelcar.http import Http, Response, check_status, origin
+from modelcar.http import Broke, Http, Response, check_status, is_loopback, origin, shown
 from modelcar.oci import Reference
 from modelcar.retry import Patience
 from modelcar.settings import Access
@@ -18,6 +18,23 @@ from modelcar.stores.registry.quirks import quirks_of
 
 PULL, PUSH, DELETE = "pull", "pull,push", "delete"
 _ERROR_BODY = 64 * 1024
+_CHALLENGES = 3
+"""Times that one request may be answered 401: without a token, with an old one, with a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that isn't the one hoped for (distribution-spec, "Error Codes").
+
+    Attributes:
+        status: Of HTTP.
+        codes: Those of the registry.
+        said: Its words, as ` (…)`; empty where it says nothing.
+    """
+
+    status: int
+    codes: frozenset[str]
+    said: str
 
 
 class Client:
@@ -42,13 +59,13 @@ class Client:
         self.name = reference.name
         self.repository = reference.repository
         self.quirks = quirks_of(reference.registry)
+        self.patience = patience
         self._registry = reference.registry
         self._http = http
         self._access = access
-        self._patience = patience
         self._lock = threading.Lock()
         self._base = ""
-        self._authorizer = Authorizer(reference.registry, http, credentials)
+        self._authorizer = Authorizer(reference.registry, http, credentials, self._may_be_plain)
 
     def url(self, path: str) -> str:
         """The address of `/v2/<repository>/<path>`."""
@@ -83,21 +100,16 @@ class Client:
             NetworkError: After all tries.
         """
 
-        def attempt(_: int) -> Response:
+        def attempt() -> Response:
             response = self.ask_once(
                 method, url, actions=actions, also=also, headers=headers, body=body, silence=silence
             )
-            try:
-                check_status(response, what)
-            except NetworkError:
-                response.close()
-                raise
-            return response
+            return self._in_time(response, what)
 
-        response = self._patience.persist(attempt, what)
+        response = self.patience.persist(attempt, what)
         if response.status in (401, 403):
             with response:
-                raise self.denied(response, what)
+                raise self.error(refusal_of(response), what)
         return response
 
     def ask_once(
@@ -113,61 +125,68 @@ class Client:
     ) -> Response:
         """Any answer to one request. A challenge is met and the request repeated, unless its body is a stream.
 
-        Credentials go to the registry's own host only, whatever address an upload was given.
+        A GET is followed to where the registry sends it. Credentials go to the registry's own host only, whatever
+        address an upload was given or a blob lies at.
         """
         scopes = ((f"repository:{self.repository}:{actions}",) if actions else ()) + also
-        is_own = origin(url) == origin(self.base())
-        stream = body is not None and not isinstance(body, bytes)
-        options = {} if silence is None else {"silence": silence}
-        for _ in range(3):
-            credential = self._authorizer.header(scopes) if is_own else None
+        tries = 0
+        while True:
+            tries += 1
+            credential = self._authorizer.header(scopes) if self._is_own(url) else None
             sent = {**(headers or {}), **({"Authorization": credential} if credential else {})}
-            response = self._http.request(method, url, headers=sent, body=body, **options)
-            if response.status != 401 or not is_own:
+            if method == "GET":
+                response = self._http.follow(method, url, headers=sent, silence=silence)
+            else:
+                response = self._http.request(method, url, headers=sent, body=body, silence=silence)
+            if response.status != 401 or tries == _CHALLENGES or not self._is_own(response.url):
                 return response
             if not self._authorizer.learn(response.headers, scopes, credential, url):
                 return response
-            if stream:
-                response.close()
+            response.close()
+            if body is not None and not isinstance(body, bytes):
                 raise NetworkError(
                     f"{self._registry} asks for credentials anew in the middle of an upload", retry_after=0
                 )
-            response.close()
-        return response
 
-    def follow(self, url: str, what: str, headers: Mapping[str, str]) -> Response:
-        """GET something large: the answer may lie on another host, where no credentials go.
+    def open(self, url: str, what: str, headers: Mapping[str, str]) -> Response:
+        """GET something large. One try: the caller goes on from where it was.
 
         Raises:
-            NetworkError: One try: the caller goes on from where it was.
+            NetworkError: Ask again.
         """
-        scopes = (f"repository:{self.repository}:{PULL}",)
-        for _ in range(3):
-            credential = self._authorizer.header(scopes)
-            sent = {**headers, **({"Authorization": credential} if credential else {})}
-            response = self._http.follow("GET", url, headers=sent)
-            if response.status != 401 or origin(response.url) != origin(self.base()):
-                break
-            if not self._authorizer.learn(response.headers, scopes, credential, url):
-                break
-            response.close()
-        if response.status == 403 and origin(response.url) != origin(self.base()):
-            response.close()
-            raise NetworkError(f"{what}: the link to {urlsplit(response.url).netloc} has expired")
+        return self._in_time(self.ask_once("GET", url, headers=headers), what)
+
+    def _in_time(self, response: Response, what: str) -> Response:
+        """The answer, unless it means that asking again helps.
+
+        Raises:
+            NetworkError: As `check_status`; or a link to another host has expired.
+        """
         try:
             check_status(response, what)
+            if response.status == 403 and not self._is_own(response.url):
+                raise NetworkError(f"{what}: the link to {urlsplit(response.url).netloc} has expired")
         except NetworkError:
             response.close()
             raise
         return response
 
+    def _is_own(self, url: str) -> bool:
+        return origin(url) == origin(self.base())
+
     def absolute(self, location: str, asked: str) -> str:
-        """An upload's address from a `Location` header: absolute, relative, or with the scheme that a proxy lost."""
+        """An upload's address from a `Location` header: absolute, relative, or with the scheme that a proxy lost.
+
+        Raises:
+            NetworkError: A registry with TLS names an address without.
+        """
         url = urljoin(asked, location)
         parts, base = urlsplit(url), urlsplit(self.base())
-        if parts.scheme == "http" and base.scheme == "https" and parts.hostname == base.hostname:
+        if parts.scheme == "https" or base.scheme == "http":
+            return url
+        if parts.hostname == base.hostname:
             return urlunsplit(("https", base.netloc, *parts[2:]))
-        return url
+        raise NetworkError(f"{self._registry} names an address without TLS: {shown(url)}", final=True)
 
     def base(self) -> str:
         """Scheme and host of the registry.
@@ -180,71 +199,57 @@ class Client:
                 self._base = f"{self._scheme(host)}://{host}"
             return self._base
 
+    def _may_be_plain(self, host: str) -> bool:
+        return self._access.plain_http or is_loopback(urlsplit(f"//{host}").hostname or "")
+
     def _scheme(self, host: str) -> str:
         if self._access.plain_http:
             return "http"
-        if not _is_loopback(host) or self._http.has_own_ca:
-            return "https"
-        try:
-            with self._http.request("GET", f"http://{host}/v2/") as response:
-                # Servers that want TLS answer 400 to plain HTTP (Go, nginx), or just hang up.
-                return "https" if response.status == 400 else "http"
-        except NetworkError as error:
-            if "no connection" in error.what:
-                raise
+        if not self._may_be_plain(host) or self._http.has_own_ca:
             return "https"
 
-    def denied(self, response: Response, what: str) -> Denied:
-        """401 or 403 in our words."""
-        said = message_of(response)
-        if self._authorizer.anonymous:
+        def probe() -> str:
+            try:
+                with self._http.request("GET", f"http://{host}/v2/") as response:
+                    # Servers that want TLS answer 400 to plain HTTP (Go, nginx), or just hang up.
+                    return "https" if response.status == 400 else "http"
+            except Broke:
+                return "https"
+
+        return self.patience.persist(probe, f"reaching {host}")
+
+    def error(self, refusal: Refusal, what: str) -> ModelcarError:
+        """An answer that isn't the one hoped for, in our words."""
+        status, codes, said = refusal.status, refusal.codes, refusal.said
+        if status in (401, 403) and self._authorizer.anonymous:
             return Denied(f"{what}: {self._registry} wants credentials{said}", f"modelcar login {self._registry}")
-        if response.status == 401:
+        if status == 401:
             hint = f"check user and password: modelcar login {self._registry}"
             return Denied(f"{what}: {self._registry} refuses the credentials for it{said}", hint)
-        return Denied(
-            f"{what}: not allowed on {self.name}{said}", "ask for the right to do this, or log in as another user"
-        )
-
-    def failed(self, response: Response, what: str) -> ModelcarError:
-        """Any other answer that isn't the one hoped for, in our words."""
-        codes, said = codes_of(response)
-        if response.status == 404 and (not codes or codes & {"NAME_UNKNOWN", "NAME_INVALID", "NOT_FOUND"}):
+        if status == 403:
+            hint = "ask for the right to do this, or log in as another user"
+            return Denied(f"{what}: not allowed on {self.name}{said}", hint)
+        if status == 404 and (not codes or codes & {"NAME_UNKNOWN", "NAME_INVALID", "NOT_FOUND"}):
             create = self.quirks.create.format(repository=self.repository)
             hint = f"make it first: {create}" if create else "check its name; some registries want it made first"
             return NotFound(f"{what}: {self.name} doesn't exist{said}", hint)
-        if response.status == 404:
+        if status == 404:
             return NotFound(f"{what}: not in {self.name}{said}")
-        if response.status == 413:
+        if status == 413:
             hint = "raise the limit of the registry or of the proxy before it, or keep to it with --max-layer-size"
             return Refused(f"{what}: {self._registry} says that it is too large{said}", hint)
-        return Refused(f"{what}: {self._registry} answered {response.status}{said}")
+        return Refused(f"{what}: {self._registry} answered {status}{said}")
 
 
-def codes_of(response: Response) -> tuple[set[str], str]:
-    """The error codes of an answer (distribution-spec, "Error Codes"), and what it says as ` (…)`."""
+def refusal_of(response: Response) -> Refusal:
+    """What an answer says of why it isn't another one. Reads its body."""
     try:
         answer = response.json(_ERROR_BODY)
     except NetworkError:
         answer = None
     errors = answer.get("errors") if isinstance(answer, dict) else None
     entries = [entry for entry in errors if isinstance(entry, dict)] if isinstance(errors, list) else []
-    codes = {str(entry.get("code", "")) for entry in entries}
+    codes = frozenset(str(entry.get("code", "")) for entry in entries)
     said = "; ".join(str(entry.get("message") or entry.get("code") or "") for entry in entries)
     said = " ".join(said.split())[:200]
-    return codes, f" ({said})" if said else ""
-
-
-def message_of(response: Response) -> str:
-    """What an error says, as ` (…)`."""
-    return codes_of(response)[1]
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return Refusal(response.status, codes, f" ({said})" if said else "")

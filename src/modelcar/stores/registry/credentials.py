@@ -56,46 +56,55 @@ def find_credentials(registry: str, repository: str, authfile: Path | None) -> C
 
 
 def keep_credentials(registry: str, credentials: Credentials, authfile: Path | None) -> str:
-    """Write credentials into the helper that the docker configuration names, else into the file. Returns the place.
+    """Write credentials to where `find_credentials` will meet them first. Returns the place.
+
+    That is the file that was named, else the one that holds some for this registry now, else docker's; or the helper
+    that this file names for the registry.
 
     Raises:
         Denied: The helper failed.
         Refused: The file can't be written.
+        UsageError: It can't be read.
     """
-    path = authfile or _docker_file()
+    path = _place(registry, authfile)
     content = _read(path) or {}
-    helper = _helper(content, registry)
-    if helper:
+    if helper := _helper(content, registry):
         value = {"ServerURL": _key(registry), "Username": credentials.user, "Secret": credentials.secret}
         _run_helper(helper, "store", json.dumps(value))
         return f"docker-credential-{helper}"
     auth = base64.b64encode(f"{credentials.user}:{credentials.secret}".encode()).decode()
-    content.setdefault("auths", {})[_key(registry)] = {"auth": auth}
+    content["auths"] = {**_auths(content), _key(registry): {"auth": auth}}
     _write(path, content)
     return str(path)
 
 
 def forget_credentials(registry: str, authfile: Path | None) -> str:
-    """Remove what `keep_credentials` wrote. Returns the place.
+    """Remove credentials from where `keep_credentials` writes them. Returns the place.
 
     Raises:
         NotFound: There was nothing to remove.
-        Denied, Refused: As `keep_credentials`.
+        Denied, Refused, UsageError: As `keep_credentials`.
     """
-    path = authfile or _docker_file()
+    path = _place(registry, authfile)
     content = _read(path) or {}
     helper = _helper(content, registry)
-    if helper:
+    if helper and _from_helper(helper, registry):
         _run_helper(helper, "erase", _key(registry))
         return f"docker-credential-{helper}"
-    auths = content.get("auths", {})
-    keys = [key for key in auths if _host_of(key) == registry]
-    if not keys:
+    auths = _auths(content)
+    kept = {key: value for key, value in auths.items() if _name_of(key) != registry}
+    if len(kept) == len(auths):
         raise NotFound(f"{path} holds no credentials for {registry}")
-    for key in keys:
-        del auths[key]
-    _write(path, content)
+    _write(path, {**content, "auths": kept})
     return str(path)
+
+
+def _place(registry: str, authfile: Path | None) -> Path:
+    named = os.environ.get("REGISTRY_AUTH_FILE")
+    if authfile or named:
+        return authfile or Path(str(named))
+    holding = (path for path in _files(None) if _look_up(_read(path) or {}, registry, ""))
+    return next(holding, _docker_file())
 
 
 def _files(authfile: Path | None) -> Iterator[Path]:
@@ -125,8 +134,10 @@ def _read(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise UsageError(f"the credentials in {path} can't be read: {error.strerror}") from None
     except ValueError:
-        raise UsageError(f"{path} is no JSON", "repair or remove it") from None
-    return content if isinstance(content, dict) else None
+        content = None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is no JSON object", "repair or remove it")
+    return content
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -135,24 +146,33 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         target = path.resolve()  # it may be a link into someone's dotfiles
         with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".modelcar-", delete=False) as opened:
-            json.dump(content, opened, indent="\t")
-        Path(opened.name).replace(target)
+            made = Path(opened.name)
+            try:
+                json.dump(content, opened, indent="\t")
+                opened.flush()
+                made.replace(target)
+            except OSError:
+                made.unlink()
+                raise
     except OSError as error:
         raise Refused(f"{path} can't be written: {error.strerror}") from None
 
 
 def _look_up(content: dict[str, Any], registry: str, repository: str) -> Credentials | None:
-    if helper := _helper(content, registry):
-        return _from_helper(helper, registry)
-    auths = content.get("auths")
-    if not isinstance(auths, dict):
-        return None
-    by_name = {_name_of(key): value for key, value in auths.items() if isinstance(value, dict)}
+    """What one file holds, in its helper or by itself, under the longest name that fits."""
+    if (helper := _helper(content, registry)) and (found := _from_helper(helper, registry)):
+        return found
+    by_name = {_name_of(key): value for key, value in _auths(content).items() if isinstance(value, dict)}
     parts = [registry, *repository.split("/")]
     for length in range(len(parts), 0, -1):
         if found := _from_entry(by_name.get("/".join(parts[:length]), {})):
             return found
     return None
+
+
+def _auths(content: dict[str, Any]) -> dict[str, Any]:
+    auths = content.get("auths")
+    return auths if isinstance(auths, dict) else {}
 
 
 def _from_entry(entry: dict[str, Any]) -> Credentials | None:
@@ -175,8 +195,9 @@ def _helper(content: dict[str, Any], registry: str) -> str | None:
 
 
 def _from_helper(helper: str, registry: str) -> Credentials | None:
-    answer = _run_helper(helper, "get", _key(registry), absent_is_none=True)
-    if answer is None:
+    try:
+        answer = _run_helper(helper, "get", _key(registry))
+    except NotFound:
         return None
     try:
         value = json.loads(answer)
@@ -186,7 +207,13 @@ def _from_helper(helper: str, registry: str) -> Credentials | None:
     return Credentials("" if user == "<token>" else user, secret) if secret else None
 
 
-def _run_helper(helper: str, verb: str, text: str, *, absent_is_none: bool = False) -> str | None:
+def _run_helper(helper: str, verb: str, text: str) -> str:
+    """What the helper answers.
+
+    Raises:
+        NotFound: It has no such credentials.
+        Denied: It failed.
+    """
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(
@@ -198,8 +225,8 @@ def _run_helper(helper: str, verb: str, text: str, *, absent_is_none: bool = Fal
         raise Denied(f"the credential helper {program} failed: {type(error).__name__}") from None
     if done.returncode:
         said = done.stdout.strip() or done.stderr.strip()
-        if absent_is_none and "not found" in said.lower():
-            return None
+        if "not found" in said.lower():
+            raise NotFound(f"the credential helper {program} has no such credentials")
         raise Denied(
             f"the credential helper {program} failed: {said.splitlines()[0][:200] if said else done.returncode}"
         )
@@ -219,7 +246,3 @@ def _name_of(key: str) -> str:
     host, slash, path = name.partition("/")
     host = "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
     return host + slash + path
-
-
-def _host_of(key: str) -> str:
-    return _name_of(key).partition("/")[0]

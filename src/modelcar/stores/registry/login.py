@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelcar.errors import Denied, Refused
-from modelcar.http import Http
+from modelcar.errors import Refused
+from modelcar.http import Http, shown
 from modelcar.oci import Reference
 from modelcar.retry import Patience
 from modelcar.settings import Access
@@ -21,8 +21,8 @@ def check_credentials(registry: str, credentials: Credentials, http: Http, acces
     """
     client = Client(Reference(registry, ""), http, access, patience, credentials)
     what = f"logging in to {registry}"
-    with client.ask("GET", f"{client.base()}/v2/", what, actions="") as response:
-        if response.status in (401, 403):
-            raise Denied(f"{what}: the credentials are refused", "check user name and password")
-        if response.status >= 400:
-            raise Refused(f"{what}: it answered {response.status}", "is that a container registry?")
+    url = f"{client.base()}/v2/"
+    with client.ask("GET", url, what, actions="") as response:
+        # Sites that are no registry send people to a page of theirs.
+        if response.status != 200 or response.url != url:
+            raise Refused(f"{what}: it answered {response.status} at {shown(response.url)}", "is that a registry?")

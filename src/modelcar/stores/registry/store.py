@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused
+from modelcar.errors import ContentMismatch, Denied, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.http import PIECE, Http, Response
 from modelcar.oci import Descriptor, Digest, Reference, digest_of, is_digest, media
 from modelcar.oci.manifest import MAX_MANIFEST
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores.contract import Blob, Limits, Reader, StoredManifest
-from modelcar.stores.registry.client import DELETE, PUSH, Client, codes_of
+from modelcar.stores.registry.client import DELETE, PUSH, Client, Refusal, refusal_of
 from modelcar.stores.registry.credentials import find_credentials
 from modelcar.stores.registry.upload import Uploader
 
@@ -67,7 +67,7 @@ class RegistryStore:
             if response.status == 404:
                 raise self._absent(version)
             if response.status != 200:
-                raise self._client.failed(response, what)
+                raise self._client.error(refusal_of(response), what)
             content = response.read_all(MAX_MANIFEST)
             stated = version if is_digest(version) else response.headers.get("Docker-Content-Digest", "")
         digest = digest_of(content)
@@ -80,7 +80,7 @@ class RegistryStore:
         what = f"looking for {digest[:19]}"
         with self._client.ask("HEAD", self._client.url(f"blobs/{digest}"), what) as response:
             if response.status >= 400 and response.status != 404:
-                raise self._client.failed(response, what)
+                raise self._client.error(refusal_of(response), what)
             return response.status < 400
 
     def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
@@ -94,7 +94,7 @@ class RegistryStore:
         while url:
             with self._client.ask("GET", url, f"the tags of {self.name}") as response:
                 if response.status != 200:
-                    raise self._client.failed(response, f"the tags of {self.name}")
+                    raise self._client.error(refusal_of(response), f"the tags of {self.name}")
                 answer = response.json()
                 following = response.headers.get("Link", "")
             tags += answer.get("tags") or [] if isinstance(answer, dict) else []
@@ -125,16 +125,23 @@ class RegistryStore:
         what = self._named(version)
         url = self._client.url(f"manifests/{version}")
         headers = {"Content-Type": media_type}
-        response = self._client.ask("PUT", url, what, actions=PUSH, headers=headers, body=content)
-        with response:
-            if response.status in (200, 201, 202):
-                return digest_of(content)
-            codes, said = codes_of(response)
-            if codes & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}:
-                raise NotFound(f"{what}: the registry has lost a blob of it{said}")
-            if response.status in (409, 412) or "TAG_INVALID" in codes or "immutable" in said.lower():
-                raise Refused(f"{what}: the registry forbids to move the tag{said}")
-            raise self._client.failed(response, what)
+        digest = digest_of(content)
+        with self._client.ask("PUT", url, what, actions=PUSH, headers=headers, body=content) as response:
+            if response.status not in (200, 201, 202):
+                raise self._manifest_error(refusal_of(response), version)
+            answered = response.headers.get("Docker-Content-Digest", digest)
+        if answered != digest and answered.startswith("sha256:"):
+            raise ContentMismatch(f"{what}: the registry stored {answered}, and {digest} was sent")
+        return digest
+
+    def _manifest_error(self, refusal: Refusal, version: str) -> ModelcarError:
+        what = self._named(version)
+        if refusal.codes & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}:
+            return NotFound(f"{what}: the registry has lost a blob of it{refusal.said}", "run it again")
+        is_immutable = "TAG_INVALID" in refusal.codes or "immutable" in refusal.said.lower()
+        if not is_digest(version) and (refusal.status in (409, 412) or is_immutable):
+            return Refused(f"{what}: the registry forbids to move the tag{refusal.said}")
+        return self._client.error(refusal, what)
 
     def delete_tag(self, tag: str, digest: Digest) -> bool:
         """See `Store.delete_tag`."""
@@ -149,8 +156,7 @@ class RegistryStore:
         return False
 
     def close(self) -> None:
-        """See `Store.close`."""
-        self._uploader.close()
+        """See `Store.close`: each upload was finished or given up by whoever began it."""
 
     def _named(self, version: str) -> str:
         return f"{self.name}{'@' if is_digest(version) else ':'}{version}"
@@ -165,7 +171,8 @@ class _BlobReader:
     def __init__(self, client: Client, patience: Patience, digest: Digest, offset: int, length: int | None) -> None:
         self._client = client
         self._patience = patience
-        self._digest = digest
+        self._url = client.url(f"blobs/{digest}")
+        self._what = f"blob {digest[:19]} of {client.name}"
         self._offset = offset
         self._end = None if length is None else offset + length
         self._failures = 0
@@ -192,6 +199,8 @@ class _BlobReader:
         if self._response is None:
             self._response = self._open()
         piece = self._response.read(size)
+        if not piece and self._end is not None:
+            raise NetworkError(f"{self._what}: the registry sent less than was asked for")
         self._failures = 0
         return piece
 
@@ -204,25 +213,26 @@ class _BlobReader:
                 if error.final or self._failures > _RECONNECTS:
                     raise
                 self.close()
-                self._patience.pause(f"blob {self._digest[:19]}", error, self._failures)
+                self._patience.pause(self._what, error, self._failures)
 
     def _open(self) -> Response:
-        what = f"blob {self._digest[:19]} of {self._client.name}"
         last = "" if self._end is None else self._end - 1
         headers = {"Range": f"bytes={self._offset}-{last}"} if self._offset or self._end is not None else {}
-        response = self._client.follow(self._client.url(f"blobs/{self._digest}"), what, headers)
-        if response.status == 206 or (response.status == 200 and not self._offset):
-            return response
-        if response.status == 200:
-            # No ranges here: what lies before is read and dropped.
-            left = self._offset
-            while left and (piece := response.read(min(PIECE, left))):
-                left -= len(piece)
-            return response
-        with response:
-            if response.status in (401, 403):
-                raise self._client.denied(response, what)
-            raise self._client.failed(response, what)
+        response = self._client.open(self._url, self._what, headers)
+        try:
+            if response.status == 404:
+                raise NotFound(f"{self._what} is not there")
+            if response.status not in (200, 206):
+                raise self._client.error(refusal_of(response), self._what)
+            if response.status == 200:
+                # No ranges here: what lies before is read and dropped.
+                left = self._offset
+                while left and (piece := response.read(min(PIECE, left))):
+                    left -= len(piece)
+        except ModelcarError:
+            response.close()
+            raise
+        return response
 
 
 def _type_of(response: Response) -> str:

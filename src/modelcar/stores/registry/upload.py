@@ -6,18 +6,18 @@ Registries in the field don't resume inside an upload, so one that breaks starts
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from urllib.parse import quote
 
 from modelcar.errors import ContentMismatch, Interrupted, ModelcarError, NetworkError, RateLimited
 from modelcar.http import ANSWER, Response, check_status
 from modelcar.oci import Descriptor, Digest
 from modelcar.stores.contract import Blob, BlobStream
-from modelcar.stores.registry.client import PUSH, Client, codes_of
+from modelcar.stores.registry.client import PUSH, Client, Refusal, refusal_of
 
-_DISLIKES_PATCH = frozenset({400, 404, 405, 411, 415, 501})
-_STREAM = {"Content-Type": "application/octet-stream"}
+_DISLIKES_STREAM = frozenset({400, 404, 405, 411, 415, 416, 501})
+_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
 class Uploader:
@@ -29,43 +29,24 @@ class Uploader:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._spare: str | None = None
-        self._takes_patch = True
-        self._has_patched = False
+        self._takes_streams = True
+        self._has_taken_one = False
 
     def prepare(self) -> None:
-        """Begin an upload, to see that it may be; the first blob will use it.
+        """Begin an upload and give it up, to see that it may be.
 
         Raises:
             Denied: No right to push.
             NotFound: The repository has to be made first.
             NetworkError: The registry can't be reached.
         """
-        with self._lock:
-            self._spare = self._spare or self._begin()
+        self._give_up(self._begin())
 
     def send(self, blob: Blob) -> Descriptor:
         """Upload a blob, in one try. See `Store.write_blob`."""
-        if not self._takes_patch:
-            return self._send_whole(blob)
-        stream = blob.open()  # the source has answered before the registry is asked to wait for it
-        location = None
-        try:
-            location = self._take_spare() or self._begin()
-            location = self._patch(location, stream, blob)
-            if location is None:
-                self._takes_patch = False
-                return self._send_whole(blob)
-            self._commit(location, stream.digest, blob)
-            return Descriptor("", stream.digest, stream.size)
-        except Interrupted:
-            raise
-        except ModelcarError:
-            self._give_up(location)
-            raise
-        finally:
-            stream.close()
+        if self._takes_streams and (sent := self._send_stream(blob)):
+            return sent
+        return self._send_whole(blob)
 
     def mount(self, digest: Digest, repository: str) -> bool:
         """Take a blob over from another repository of the same registry; False where the registry doesn't."""
@@ -76,14 +57,40 @@ class Uploader:
                 self._give_up(self._client.absolute(response.headers["Location"], url))
             return response.status == 201
 
-    def close(self) -> None:
-        """End the upload that was begun and not used."""
-        self._give_up(self._take_spare())
+    def _send_stream(self, blob: Blob) -> Descriptor | None:
+        """Upload a blob whose digest is known at its end. None where the registry doesn't take streams."""
+        # The source has answered before the registry is asked to wait for it.
+        with closing(blob.open()) as stream, self._upload() as begun:
+            location = self._patch(begun, stream, blob)
+            if location is None:
+                self._takes_streams = False
+                self._give_up(begun)
+                return None
+            digest = stream.digest
+            if blob.digest not in (None, digest):
+                raise ContentMismatch(f"{blob.title}: the bytes are those of {digest}, not of {blob.digest}")
+            # Nothing but a wish to wait leaves an upload as it was.
+            self._patiently_commit(location, digest, blob)
+            return Descriptor("", digest, stream.size)
 
-    def _take_spare(self) -> str | None:
-        with self._lock:
-            spare, self._spare = self._spare, None
-            return spare
+    def _send_whole(self, blob: Blob) -> Descriptor:
+        """POST and one PUT with the whole body, for registries that take no stream. It needs the digest first."""
+        digest, size = (blob.digest, blob.size) if blob.digest and blob.size is not None else _measured(blob)
+        with closing(blob.open()) as stream, self._upload() as location:
+            self._commit(location, digest, blob, iter(stream), size)
+            return Descriptor("", digest, size)
+
+    @contextmanager
+    def _upload(self) -> Iterator[str]:
+        """An upload's address. One that fails is given up."""
+        location = self._begin()
+        try:
+            yield location
+        except Interrupted:
+            raise
+        except ModelcarError:
+            self._give_up(location)
+            raise
 
     def _begin(self) -> str:
         url = self._client.url("blobs/uploads/")
@@ -91,38 +98,51 @@ class Uploader:
         with self._client.ask("POST", url, what, actions=PUSH, body=b"") as response:
             location = response.headers.get("Location")
             if response.status not in (201, 202) or not location:
-                raise self._client.failed(response, what)
+                raise self._client.error(refusal_of(response), what)
             return self._client.absolute(location, url)
 
     def _patch(self, location: str, stream: BlobStream, blob: Blob) -> str | None:
         """Stream the blob. The upload's next address; None where the registry doesn't take streams."""
-        length = {} if blob.size is None else {"Content-Length": str(blob.size)}
         response = self._client.ask_once(
-            "PATCH", location, actions=PUSH, headers={**_STREAM, **length}, body=iter(stream), silence=ANSWER
+            "PATCH", location, actions=PUSH, headers=_headers(blob.size), body=iter(stream), silence=ANSWER
         )
         with response:
             if response.status in (201, 202, 204):
-                self._has_patched = True
+                self._has_taken_one = True
                 return self._client.absolute(response.headers.get("Location", location), location)
-            if response.status in _DISLIKES_PATCH and not self._has_patched:
+            refusal = refusal_of(response)
+            dislikes = refusal.status in _DISLIKES_STREAM and "BLOB_UPLOAD_UNKNOWN" not in refusal.codes
+            if dislikes and not self._has_taken_one:
                 return None
-            raise self._error(response, blob)
+            raise self._error(response, refusal, blob)
 
-    def _commit(self, location: str, digest: Digest, blob: Blob, body: Iterator[bytes] | None = None) -> None:
+    def _patiently_commit(self, location: str, digest: Digest, blob: Blob) -> None:
+        """`_commit` after a PATCH. A wish to wait is granted here: the bytes are there already."""
+
+        def attempt() -> NetworkError | None:
+            try:
+                self._commit(location, digest, blob)
+            except RateLimited:
+                raise
+            except NetworkError as error:
+                return error
+            return None
+
+        if error := self._client.patience.persist(attempt, blob.title):
+            raise error
+
+    def _commit(
+        self, location: str, digest: Digest, blob: Blob, body: Iterator[bytes] | bytes = b"", size: int = 0
+    ) -> None:
         """The PUT that makes an upload a blob, with all its bytes or after them."""
-        if blob.digest is not None and blob.digest != digest:
-            raise ContentMismatch(f"{blob.title}: the bytes are those of {digest}, not of {blob.digest}")
         url = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe='')}"
-        length = str(blob.size) if body is not None and blob.size is not None else None
-        headers = {**_STREAM, **({"Content-Length": length} if length else {})}
         try:
             response = self._client.ask_once(
-                "PUT", url, actions=PUSH, headers=headers, body=b"" if body is None else body, silence=ANSWER
+                "PUT", url, actions=PUSH, headers=_headers(size), body=body, silence=ANSWER
             )
             with response:
-                check_status(response, blob.title)
                 if response.status not in (201, 202, 204):
-                    raise self._error(response, blob)
+                    raise self._error(response, refusal_of(response), blob)
                 answered = response.headers.get("Docker-Content-Digest", digest)
         except RateLimited:
             raise
@@ -137,48 +157,37 @@ class Uploader:
                 "run it again; if it stays so, check the network",
             )
 
-    def _send_whole(self, blob: Blob) -> Descriptor:
-        """POST and one PUT with the whole body, for registries that take no stream. It needs the digest first."""
-        digest = blob.digest or _digest_of(blob)
-        location = self._take_spare() or self._begin()
-        stream = blob.open()
-        try:
-            self._commit(location, digest, blob, iter(stream))
-            if stream.size == blob.size and stream.digest != digest:
-                raise ContentMismatch(f"{blob.title} had other bytes when it was read again", "run it again")
-            return Descriptor("", digest, stream.size)
-        finally:
-            stream.close()
-
     def _is_there(self, digest: Digest) -> bool:
         url = self._client.url(f"blobs/{digest}")
         with self._client.ask("HEAD", url, f"looking for {digest[:19]}") as response:
             return response.status < 400
 
-    def _error(self, response: Response, blob: Blob) -> ModelcarError:
+    def _error(self, response: Response, refusal: Refusal, blob: Blob) -> ModelcarError:
         check_status(response, blob.title)
-        if response.status in (401, 403):
-            return self._client.denied(response, blob.title)
-        if response.status == 404:
-            # The upload is unknown: a load balancer lost it, or it took too long. A new one may do.
-            return NetworkError(f"{blob.title}: the registry has lost the upload")
-        codes, said = codes_of(response)
-        if "DIGEST_INVALID" in codes:
-            return ContentMismatch(f"{blob.title}: the registry got other bytes than were sent{said}", "run it again")
-        return self._client.failed(response, blob.title)
+        if refusal.status in (404, 416) or refusal.codes & _LOST:
+            # A load balancer lost the upload, or it took too long. A new one may do.
+            return NetworkError(f"{blob.title}: the registry has lost the upload{refusal.said}")
+        if "DIGEST_INVALID" in refusal.codes:
+            return ContentMismatch(
+                f"{blob.title}: the registry got other bytes than were sent{refusal.said}", "run it again"
+            )
+        return self._client.error(refusal, blob.title)
 
-    def _give_up(self, location: str | None) -> None:
+    def _give_up(self, location: str) -> None:
         """Tell the registry that nothing more comes. It would find out by itself, so one try will do."""
-        if location is not None:
-            with contextlib.suppress(ModelcarError):
-                self._client.ask_once("DELETE", location, actions=PUSH, silence=5).close()
+        with contextlib.suppress(ModelcarError):
+            self._client.ask_once("DELETE", location, actions=PUSH, silence=5).close()
 
 
-def _digest_of(blob: Blob) -> Digest:
-    stream = blob.open()
-    try:
+def _headers(size: int | None) -> dict[str, str]:
+    """Of a body; one whose size isn't known is sent in chunks."""
+    length = {} if size is None else {"Content-Length": str(size)}
+    return {"Content-Type": "application/octet-stream", **length}
+
+
+def _measured(blob: Blob) -> tuple[Digest, int]:
+    """Digest and size of a blob, by reading it."""
+    with closing(blob.open()) as stream:
         for _ in stream:
             pass
-        return stream.digest
-    finally:
-        stream.close()
+        return stream.digest, stream.size
