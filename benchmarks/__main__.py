@@ -1,0 +1,50 @@
+"""All benchmarks in one run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from benchmarks import build, memory, rebuild, startup
+from benchmarks.methods import install_peers
+from benchmarks.report import options, say, write_json
+
+_FULL = memory.Sizes(plain=128 * 1024**2, sparse=20 * 1024**3, files=2000)
+_QUICK = memory.Sizes(plain=8 * 1024**2, sparse=64 * 1024**2, files=50)
+
+
+@click.command()
+@options
+def main(size: int, runs: int, folder: Path, quick: bool, json_file: Path | None) -> None:
+    """Compare the ways to build a model's image, then measure rebuilds, start-up and memory."""
+    if not quick:
+        install_peers()
+    with tempfile.TemporaryDirectory(prefix="mb-", dir=folder) as name:
+        work = Path(name)
+        outcomes = build.compare(size, runs, work)
+        say("rebuilds")
+        rebuilds = rebuild.rebuild(size, runs, work)
+        say("start-up")
+        starts = startup.startup(1 if quick else 10, work)
+        peaks = memory.memory(_QUICK if quick else _FULL, work)
+    tables = [
+        build.as_table(outcomes, size, runs),
+        rebuild.as_table(rebuilds, size),
+        startup.as_table(starts),
+        memory.as_table(peaks),
+    ]
+    print("\n\n".join(tables))
+    values = {
+        "size": size,
+        "comparison": build.as_json(outcomes),
+        "rebuild": rebuild.as_json(rebuilds),
+        "startup": startup.as_json(starts),
+        "memory": memory.as_json(peaks),
+    }
+    write_json(json_file, values)
+
+
+if __name__ == "__main__":
+    main()
