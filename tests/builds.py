@@ -79,7 +79,7 @@ class Builds:
         before = (self.layout / "index.json").read_bytes()
         with pytest.raises(ModelcarError) as raised:
             self.run(source, **options)
-        assert type(raised.value) is kind, raised.value
+        assert isinstance(raised.value, kind), raised.value
         assert (self.layout / "index.json").read_bytes() == before
         assert {path.name for path in self.layout.iterdir()} == {"blobs", "index.json", "oci-layout"}
         for blob in (self.layout / "blobs" / "sha256").iterdir():

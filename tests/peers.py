@@ -138,7 +138,8 @@ def self_signed(tmp_path: Path) -> Certificates:
     fresh = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     ca_key = tmp_path / "ca.key"
     run("openssl", "req", *fresh, "-subj", "/CN=tests CA", "-keyout", ca_key, "-out", made.ca)
-    names = ("-addext", "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
+    alternatives = ("-addext", "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1")
+    names = (*alternatives, "-addext", "basicConstraints=critical,CA:FALSE")
     signed = ("-CA", made.ca, "-CAkey", ca_key)
     subject = ("-subj", "/CN=localhost")
     run("openssl", "req", *fresh, *signed, *subject, *names, "-keyout", made.key, "-out", made.certificate)

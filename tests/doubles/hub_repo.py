@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+
 from tests.doubles.content import Bytes, Content, as_content, digest, read
 
 USER = "reader"

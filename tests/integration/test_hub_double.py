@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
 from tests.doubles import faults
 from tests.doubles.content import PIECE, Bytes, Content, File, Generated, Sparse, read
 from tests.doubles.hub import TOKEN, Hub

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelcar.build.assemble import BaseLayer, PlatformBase
-from modelcar.errors import NotFound, Refused, UsageError
+from modelcar.errors import NotFound, Refused
 from modelcar.http import PIECE
 from modelcar.image.tree import ImageFile, ImageTree, read_tree
-from modelcar.oci import Descriptor, Digest, Platform, media
+from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
 from modelcar.stores import HashedStream, Location, Store
 
@@ -60,11 +60,11 @@ def read_base(location: Location, wanted: Sequence[str], *, need_shell: bool) ->
         ModelcarError: As the store does.
     """
     first = read_tree(location)
-    available = [Platform(*_split(text)) for text in first.platforms]
-    chosen = _each_once(_find(parse_platform(text), available, location) for text in wanted) or available
+    chosen = _each_once(_find(parse_platform(text), first.platforms, location) for text in wanted)
+    chosen = chosen or list(first.platforms)
     platforms = []
     for platform in chosen:
-        tree = first if str(platform) == first.platforms[0] else read_tree(location, str(platform))
+        tree = first if platform == first.platforms[0] else read_tree(location, platform)
         if need_shell:
             _check_shell(tree, platform)
         platforms.append(_platform_base(tree, platform))
@@ -88,18 +88,6 @@ def send_base(base: Base, store: Store, patience: Patience) -> int:
         patience.persist(partial(store.write_blob, blob), blob.title)
         sent += layer.descriptor.size
     return sent
-
-
-def parse_platform(text: str) -> Platform:
-    """`os/architecture[/variant]`.
-
-    Raises:
-        UsageError: It isn't that.
-    """
-    parts = text.split("/")
-    if len(parts) not in (2, 3) or not all(parts):
-        raise UsageError(f"{text!r} is no platform", "write it like linux/amd64")
-    return Platform(*_split(text))
 
 
 class _BaseBlob:
@@ -135,16 +123,9 @@ def _each_once(platforms: Iterable[Platform]) -> list[Platform]:
     return list(dict.fromkeys(platforms))
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    os, architecture, variant = (*text.split("/"), "", "")[:3]
-    return architecture, os, variant
-
-
 def _find(platform: Platform, available: Sequence[Platform], location: Location) -> Platform:
     for other in available:
-        if (other.os, other.architecture) == (platform.os, platform.architecture) and (
-            not platform.variant or platform.variant == other.variant
-        ):
+        if other.meets(platform):
             return other
     names = ", ".join(map(str, available))
     raise NotFound(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
 from modelcar.build.baseimage import Base, no_base, read_base
 from modelcar.build.hashing import with_digests
-from modelcar.build.known import Candidate, KnownLayers, layers_if_any, layers_of
+from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of
 from modelcar.build.memory import Memory
 from modelcar.build.options import NO_BASE, BuildOptions, created
+from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
 from modelcar.build.publish import QUESTIONS, Publisher, check_no_tag
 from modelcar.build.record import Record
-from modelcar.build.select import select
+from modelcar.build.select import Selection, select
 from modelcar.build.send import Sender
-from modelcar.errors import Refused
+from modelcar.errors import UsageError
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned
 from modelcar.http import Http
 from modelcar.oci import Descriptor, Digest, Platform
@@ -86,7 +86,7 @@ class Builder:
         self._source: Source = open_source(source, self._http)
         self._target = locate(target, self._http, options.access, self._patience) if target is not None else None
         if self._target is not None and self._target.digest:
-            raise Refused(f"{target} names a digest, and a build makes its own", "name a tag")
+            raise UsageError(f"{target} names a digest, and a build makes its own", "name a tag")
         self._caches = [locate(text, self._http, options.access, self._patience) for text in options.cache_from]
         self._memory = Memory(options.cache_dir)
 
@@ -98,8 +98,8 @@ class Builder:
         """
         try:
             base = self._base()
-            plan = self._plan(base)
-            fates = self._fates(plan) if self._target is not None else _all_to_send(plan)
+            plan = self._plan(*self._choose(base))
+            fates = self._fates(plan, _mount_nothing) if self._target is not None else _all_to_send(plan)
             return self._result(plan, fates, base, None)
         finally:
             self._close()
@@ -116,10 +116,11 @@ class Builder:
             base = self._base()
             if self._options.no_clobber:
                 check_no_tag(target)
+            chosen = self._choose(base)
             target.store.prepare()
-            plan = self._plan(base)
+            plan = self._plan(*chosen)
             record = self._record(target.store, plan)
-            fates = self._fates(plan, record)
+            fates = self._fates(plan, target.store.mount_blob, record)
             sender = Sender(self._source, target.store, self._patience, self._listener)
             publisher = Publisher(target, plan, base, sender, self._patience, self._listener)
             publisher.place_base()
@@ -157,12 +158,15 @@ class Builder:
         location = locate(options.base, self._http, options.access, self._patience)
         return read_base(location, options.platforms, need_shell=not options.base_without_shell)
 
-    def _plan(self, base: Base) -> Plan:
+    def _choose(self, base: Base) -> tuple[Snapshot, Selection, LayerLimits]:
+        """What is to be built, and the limits that bind it; they are found out before a folder is hashed."""
         snapshot = self._patience.persist(self._source.snapshot, "listing the source")
         selection = select(snapshot, self._options.wish)
         limits = self._limits(base)
-        # The limits bind before a folder's files are hashed: that can take long.
         make_plan(snapshot, selection, limits)
+        return snapshot, selection, limits
+
+    def _plan(self, snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> Plan:
         options = self._options
         memory = self._memory if options.use_cache else Memory(None)
         files = with_digests(self._source, selection.kept, memory, self._patience, self._listener, options.workers)
@@ -186,12 +190,24 @@ class Builder:
             return None
         return Record(store, plan.id, self._listener, self._options.record_interval)
 
-    def _fates(self, plan: Plan, record: Record | None = None) -> tuple[LayerFate, ...]:
+    def _fates(self, plan: Plan, mount: Mount, record: Record | None = None) -> tuple[LayerFate, ...]:
         """What exists already, by all that is known."""
+        known = self._known(plan, record) if self._options.use_cache else KnownLayers()
         assert self._target is not None
         store = self._target.store
-        if not self._options.use_cache:
-            return _all_to_send(plan)
+
+        def fate(layer: PlannedLayer) -> LayerFate:
+            stored, how = known.find(layer, store, mount) or (None, "send")
+            return LayerFate(layer, how, stored)
+
+        fates = tuple(side_by_side(fate, plan.layers, QUESTIONS, self._patience))
+        there = [fate for fate in fates if fate.stored]
+        self._listener(Planned(len(fates), plan.size, len(there), sum(fate.layer.size for fate in there)))
+        return fates
+
+    def _known(self, plan: Plan, record: Record | None) -> KnownLayers:
+        assert self._target is not None
+        store = self._target.store
         known = KnownLayers()
         known.add_image(store, layers_if_any(self._target))
         for cache in self._caches:
@@ -200,16 +216,7 @@ class Builder:
             known.add_image(store, record.read())
         for key, name, digest, size in self._memory.layers([layer.key for layer in plan.layers]):
             known.add(key, Candidate(digest, size, name))
-
-        def fate(layer: PlannedLayer) -> LayerFate:
-            stored, how = known.find(layer, store) or (None, "send")
-            return LayerFate(layer, how, stored)
-
-        with ThreadPoolExecutor(QUESTIONS) as pool:
-            fates = list(pool.map(fate, plan.layers))
-        there = [fate for fate in fates if fate.stored]
-        self._listener(Planned(len(fates), plan.size, len(there), sum(fate.layer.size for fate in there)))
-        return tuple(fates)
+        return known
 
     def _send(
         self, plan: Plan, fates: tuple[LayerFate, ...], sender: Sender, record: Record | None
@@ -280,6 +287,11 @@ class Builder:
 
 def _as_model_layer(layer: PlannedLayer, blob: Descriptor) -> ModelLayer:
     return model_layer(blob, layer.key, layer.path, layer.title)
+
+
+def _mount_nothing(_digest: Digest, _origin: str) -> bool:
+    """A plan changes nothing in the target."""
+    return False
 
 
 def _all_to_send(plan: Plan) -> tuple[LayerFate, ...]:

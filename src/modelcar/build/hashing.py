@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from modelcar.build.memory import Memory
+from modelcar.build.parallel import side_by_side
 from modelcar.events import HashingStarted, Listener
 from modelcar.retry import Patience
 from modelcar.sources import Source, SourceFile, read_file
@@ -25,17 +25,11 @@ def with_digests(
     unknown = [file for file in files if not file.digest and not known.get(file)]
     if unknown:
         listener(HashingStarted(len(unknown), sum(file.size for file in unknown)))
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                for file, digest in zip(
-                    unknown, pool.map(lambda file: _hash(source, file, patience), unknown), strict=True
-                ):
-                    known[file] = digest
-                    if file.fingerprint:
-                        memory.remember_file(file.fingerprint, digest)
-            except BaseException:
-                patience.cancel.set()  # or leaving the pool would wait until the other files are read
-                raise
+        digests = side_by_side(lambda file: _hash(source, file, patience), unknown, workers, patience)
+        for file, digest in zip(unknown, digests, strict=True):
+            known[file] = digest
+            if file.fingerprint:
+                memory.remember_file(file.fingerprint, digest)
     return tuple(replace(file, digest=file.digest or known[file]) for file in files)
 
 

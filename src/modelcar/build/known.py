@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from modelcar.build.plan import KEY, PlannedLayer
@@ -21,6 +21,9 @@ class Candidate:
     store: str
 
 
+Mount = Callable[[Digest, str], bool]
+
+
 class KnownLayers:
     """Candidates by key, the most likely first."""
 
@@ -37,12 +40,18 @@ class KnownLayers:
             if key := (layer.annotations or {}).get(KEY):
                 self.add(key, Candidate(layer.digest, layer.size, store.name))
 
-    def find(self, layer: PlannedLayer, store: Store) -> tuple[Descriptor, str] | None:
+    def find(self, layer: PlannedLayer, store: Store, mount: Mount | None = None) -> tuple[Descriptor, str] | None:
         """The layer's blob in `store` and how it came there: `reused` or `mounted`; None where it has to be sent.
+
+        Args:
+            layer: Which.
+            store: The target.
+            mount: Takes a blob over from another store; by default that is `store.mount_blob`.
 
         Raises:
             ModelcarError: As `has_blob` and `mount_blob` do.
         """
+        mount = mount or store.mount_blob
         # A key whose blob has another size is no key of ours, whoever wrote it.
         candidates = [c for c in self._by_key.get(layer.key, []) if c.size == layer.size]
         asked: set[Digest] = set()
@@ -51,7 +60,7 @@ class KnownLayers:
                 return Descriptor("", candidate.digest, candidate.size), "reused"
             asked.add(candidate.digest)
         for candidate in candidates:
-            if candidate.store != store.name and store.mount_blob(candidate.digest, candidate.store):
+            if candidate.store != store.name and mount(candidate.digest, candidate.store):
                 return Descriptor("", candidate.digest, candidate.size), "mounted"
         return None
 

@@ -39,14 +39,14 @@ class Memory:
             return
         with suppress(OSError, sqlite3.Error):
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                folder / "memory.sqlite", timeout=5, check_same_thread=False, isolation_level=None
-            )
-            self._db.execute("pragma journal_mode=wal")
-            self._db.executescript(_SCHEMA)
-            oldest = time.time() - _KEPT_FOR
-            self._db.execute("delete from file where used < ?", (oldest,))
-            self._db.execute("delete from layer where used < ?", (oldest,))
+            path = folder / "memory.sqlite"
+            try:
+                self._db = _open(path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                path.unlink()  # it is damaged: what it knew is lost in any case
+                self._db = _open(path)
 
     def file_digest(self, fingerprint: str) -> str | None:
         """The digest that a file with this fingerprint had."""
@@ -73,14 +73,29 @@ class Memory:
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._db is not None:
-            with self._lock, suppress(sqlite3.Error):
+        with self._lock, suppress(sqlite3.Error):
+            if self._db is not None:
                 self._db.close()
             self._db = None
 
     def _ask(self, statement: str, values: tuple[str | int | float, ...]) -> list[tuple[str | int, ...]]:
-        if self._db is None:
-            return []
-        with self._lock, suppress(sqlite3.Error):
-            return self._db.execute(statement, values).fetchall()
+        # A name that is no UTF-8 can't be a value, and is only not remembered.
+        with self._lock, suppress(sqlite3.Error, UnicodeError):
+            if self._db is not None:
+                return self._db.execute(statement, values).fetchall()
         return []
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The database at a path, made if need be, without what wasn't used for long."""
+    database = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+    try:
+        database.execute("pragma journal_mode=wal")
+        database.executescript(_SCHEMA)
+        oldest = time.time() - _KEPT_FOR
+        database.execute("delete from file where used < ?", (oldest,))
+        database.execute("delete from layer where used < ?", (oldest,))
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database

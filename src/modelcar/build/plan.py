@@ -1,16 +1,19 @@
 """Which files share a layer: pure, and the same for the same files wherever it is made.
 
 Weights have a layer each, and so has any file of 8 MiB and more; the rest share one. Where that makes more layers than
-the budget allows, small weights join the rest, and then neighbours share: cut as in content-defined chunking, but by
-names and sizes, so that one changed file moves few boundaries.
+the budget allows, small weights join the rest, and then neighbours share. The files are halved again and again, near
+their middle, at a place that the names choose: so one changed file moves few boundaries.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from posixpath import splitext
 from typing import Any
 
@@ -54,7 +57,7 @@ class PlannedLayer:
         """The tar around the files."""
         return frame([Member(f"{ROOT}/{file.path}", file.size) for file in self.files])
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of the tar."""
         return self.framing.size
@@ -149,112 +152,119 @@ def make_plan(snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> 
     Raises:
         Refused: A file larger than the limit of a layer, or more layers than an image can have.
     """
-    for file in selection.kept:
-        size = PlannedLayer((file,)).size
+    files = sorted(selection.kept, key=lambda file: file.path)
+    sizes = {file.path: PlannedLayer((file,)).size for file in files}
+    for path, size in sizes.items():
         if limits.size is not None and size > limits.size:
             raise Refused(
-                f"{file.path} makes a layer of {size:,} bytes, over the {limits.size:,} of {limits.reason}",
+                f"{path} makes a layer of {size:,} bytes, over the {limits.size:,} of {limits.reason}",
                 "use a model with smaller shards or another registry; if the limit is wrong, --max-layer-size",
             )
     budget = BUDGET - limits.base_layers
-    groups = _group(selection.kept, budget, limits.size)
-    warnings = check_case(selection.kept)
+    groups = _group(files, sizes, budget, limits.size)
+    warnings = check_case(files)
     if len(groups) > budget:
-        total = len(groups) + limits.base_layers
-        if total > HARD_BUDGET:
-            raise Refused(
-                f"the model needs {total} layers to keep each under {limits.size or 0:,} bytes ({limits.reason}), "
-                f"and an image can have {HARD_BUDGET}",
-                "use a registry that takes larger blobs, or --max-layer-size",
-            )
-        warnings.append(
-            f"{total} layers, more than {BUDGET}, since {limits.reason} takes {limits.size or 0:,} bytes a layer: "
-            "some hosts can't mount as many"
-        )
+        warnings.append(_over_budget(len(groups), limits))
     return Plan(snapshot, tuple(map(PlannedLayer, groups)), selection.left_out, tuple(warnings))
+
+
+def _over_budget(layers: int, limits: LayerLimits) -> str:
+    """The warning for more layers than the budget.
+
+    Raises:
+        Refused: An image can't have as many.
+    """
+    total = layers + limits.base_layers
+    why = f"to keep each under {limits.size:,} bytes ({limits.reason})" if limits.size is not None else "at the least"
+    base = f", {limits.base_layers} of them of the base" if limits.base_layers else ""
+    if total > HARD_BUDGET:
+        raise Refused(
+            f"the image needs {total} layers {why}{base}, and an image can have {HARD_BUDGET}",
+            "use a registry that takes larger blobs, --max-layer-size, or a base of fewer layers",
+        )
+    return f"the image needs {total} layers {why}{base}: over {BUDGET}, some hosts can't mount it"
 
 
 _Group = tuple[SourceFile, ...]
 
 
-def _group(files: Sequence[SourceFile], budget: int, limit: int | None) -> list[_Group]:
-    """The files of each layer, layers sorted by their first path."""
-    shared_limit = min(_SHARED, limit or _SHARED)
-    own = [file for file in files if _stands_alone(file)]
-    shared = _fill([file for file in files if not _stands_alone(file)], shared_limit)
+def _group(files: Sequence[SourceFile], sizes: Mapping[str, int], budget: int, limit: int | None) -> list[_Group]:
+    """The files of each layer, layers sorted by their first path. `sizes` are those of a layer of that file alone."""
+
+    def weights(files: Sequence[SourceFile], least: int = 0) -> list[int]:
+        return [max(sizes[file.path], least) for file in files]
+
+    ceiling = min(_SHARED, limit or _SHARED)
+    own, rest = _divide(files, _stands_alone)
+    shared = _share(rest, weights(rest, ceiling // _SHARED_FILES), 1, ceiling)
     if len(own) + len(shared) > budget:
-        own = [file for file in files if file.size >= _SMALL]
-        shared = _fill([file for file in files if file.size < _SMALL], shared_limit)
+        own, rest = _divide(files, lambda file: file.size >= _SMALL)
+        shared = _share(rest, weights(rest, ceiling // _SHARED_FILES), 1, ceiling)
     groups: list[_Group] = [(file,) for file in own]
     if len(groups) + len(shared) > budget:
-        # Where small files alone would eat the budget they are few per layer only because of the limit.
-        groups = _share(own, max(1, budget - len(shared)), limit)
+        # Large and small files stay apart, so that a new tokenizer doesn't send weights again.
+        part = budget * sum(weights(rest)) // sum(sizes.values())
+        shared = _share(rest, weights(rest), min(len(shared), max(budget // 2, part)), limit)
+        groups = _share(own, weights(own), budget - len(shared), limit)
+    if len(groups) + len(shared) > budget and limit is not None:
+        groups, shared = _pack(own, weights(own), limit), _pack(rest, weights(rest), limit)
     return sorted([*groups, *shared], key=lambda group: group[0].path)
+
+
+def _divide(
+    files: Sequence[SourceFile], belongs: Callable[[SourceFile], bool]
+) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The files that belong, and the others."""
+    return [file for file in files if belongs(file)], [file for file in files if not belongs(file)]
 
 
 def _stands_alone(file: SourceFile) -> bool:
     return file.size >= _SMALL or (file.size > 0 and splitext(file.path)[1].lower() in WEIGHTS)
 
 
-def _share(files: Sequence[SourceFile], budget: int, limit: int | None) -> list[_Group]:
-    """Neighbours together, in at most `budget` groups where the limit allows it, of about the same size."""
-    ceiling = limit or 2**63
-    # Targets lie on a fixed grid, so that a small change of the whole keeps the target and with it the boundaries.
-    target = 1024.0
-    while target < sum(file.size for file in files) / budget:
-        target *= 1.05
-    groups = list(_cut(files, target, ceiling))
-    while len(groups) > budget and target < ceiling:
-        target *= 1.05
-        groups = list(_cut(files, target, ceiling))
-    return groups
+def _share(files: Sequence[SourceFile], weights: Sequence[int], wanted: int, ceiling: int | None) -> list[_Group]:
+    """Neighbours together: `wanted` groups of about the same weight, more where they would weigh over `ceiling`.
+
+    The heaviest group is halved until there are enough. So another number of groups, or other weights, only join or
+    halve some: all other groups stay what they were.
+    """
+    upto = [0, *accumulate(weights)]
+    chances = [hashlib.sha256(file.path.encode()).digest() for file in files]
+    queue = [(-upto[-1], 0, len(files))] if files else []
+    single: list[_Group] = []
+    while queue:
+        weight, start, stop = queue[0]
+        if len(single) + len(queue) >= wanted and (ceiling is None or -weight <= ceiling):
+            break
+        heapq.heappop(queue)
+        if stop - start == 1:
+            single.append((files[start],))
+            continue
+        middle = _middle(upto, chances, start, stop)
+        for begin, end in ((start, middle), (middle, stop)):
+            heapq.heappush(queue, (upto[begin] - upto[end], begin, end))
+    return [*single, *(tuple(files[start:stop]) for _, start, stop in queue)]
 
 
-def _cut(files: Sequence[SourceFile], target: float, ceiling: int) -> Iterator[_Group]:
-    """Groups between half and one and a half of the target. Within that a file's own name decides where one ends."""
-    group: list[SourceFile] = []
-    size = 0
-    for file in files:
-        if group and (size + file.size > 1.5 * target or _tar_size([*group, file], size + file.size) > ceiling):
-            yield tuple(group)
-            group, size = [], 0
-        group.append(file)
-        size += file.size
-        if size >= 0.5 * target and _chance(file.path) < file.size / target:
-            yield tuple(group)
-            group, size = [], 0
-    if group:
-        yield tuple(group)
+def _middle(upto: Sequence[int], chances: Sequence[bytes], start: int, stop: int) -> int:
+    """Where to halve `start` to `stop`: in the middle half of its weight, before the name that hashes lowest."""
+    quarter = (upto[stop] - upto[start]) / 4
+    low = bisect_left(upto, upto[start] + quarter, start + 1, stop)
+    high = bisect_right(upto, upto[stop] - quarter, start + 1, stop)
+    if low < high:
+        return min(range(low, high), key=chances.__getitem__)
+    around = [place for place in (low - 1, low) if start < place < stop]
+    return min(around, key=lambda place: abs(2 * upto[place] - upto[start] - upto[stop]))
 
 
-def _tar_size(files: Sequence[SourceFile], content: int) -> int:
-    """At most the bytes of a tar of these files, without making its headers."""
-    names = sum(2048 + 2 * len(file.path.encode()) + 1024 * file.path.count("/") for file in files)
-    return content + 512 * len(files) + names + 4096
-
-
-def _chance(path: str) -> float:
-    """A number in [0, 1) that a path always has."""
-    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") / 2**64
-
-
-def _fill(files: Sequence[SourceFile], limit: int) -> list[_Group]:
-    """All small files in one group, or in as few as limits leave."""
-    groups: list[_Group] = []
-    group: list[SourceFile] = []
-    size = 0
-    for file in files:
-        if group and (len(group) >= _SHARED_FILES or _tar_size([*group, file], size + file.size) > limit):
-            groups.append(tuple(group))
-            group, size = [], 0
-        group.append(file)
-        size += file.size
-    if group:
-        groups.append(tuple(group))
-    return groups
-
-
-def layer_annotations(layer: PlannedLayer) -> dict[str, str]:
-    """What a layer's descriptor says of it: its key, and its path where it is one file."""
-    path = {PATH: layer.path} if layer.path else {}
-    return {KEY: layer.key, **path}
+def _pack(files: Sequence[SourceFile], weights: Sequence[int], limit: int) -> list[_Group]:
+    """Neighbours together in as few groups as the limit leaves."""
+    groups: list[list[SourceFile]] = []
+    room = 0
+    for file, weight in zip(files, weights, strict=True):
+        room -= weight
+        if room < 0:
+            groups.append([])
+            room = limit - weight
+        groups[-1].append(file)
+    return [tuple(group) for group in groups]

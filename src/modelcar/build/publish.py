@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from modelcar.build.assemble import Image
 from modelcar.build.baseimage import Base, send_base
+from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import Plan
 from modelcar.build.send import Sender
-from modelcar.errors import NotFound, Refused
+from modelcar.errors import NetworkError, NotFound, Refused
 from modelcar.events import Listener, Warned
 from modelcar.oci import Descriptor, Digest
 from modelcar.retry import Patience
 from modelcar.stores import Location
+
+_TRIES = 3
 
 QUESTIONS = 8
 """Small requests to a store at a time."""
@@ -60,16 +62,27 @@ class Publisher:
             Refused: The tag must not be moved; the image is in the store without it then.
             ModelcarError: As the store does.
         """
+        attempt = 1
+        while tag_names(self._target) != image.index[0].digest:
+            try:
+                self._put(image, layers, clobber=clobber)
+            except NotFound as error:
+                # What was there a moment ago is gone: garbage was collected, or another builder writes the same image
+                # just now (docker-registry empties a file before it writes it).
+                if attempt == _TRIES:
+                    raise
+                self._patience.pause("publishing", NetworkError(error.what), attempt)
+                attempt += 1
+            else:
+                return True
+        return False
+
+    def _put(self, image: Image, layers: Mapping[int, Descriptor], *, clobber: bool) -> None:
+        """Blobs, the platforms' manifests, and at last the index under the tag."""
         index, content = image.index
-        if tag_names(self._target) == index.digest:
-            return False
         self._complete(image, layers)
-        try:
-            self._write_manifests(image)
-        except NotFound:
-            # A blob has gone since it was asked for: garbage was collected meanwhile.
-            self._complete(image, layers)
-            self._write_manifests(image)
+        for manifest, bytes_ in image.manifests:
+            self._store.write_manifest(bytes_, manifest.media_type, manifest.digest)
         if not clobber:
             check_no_tag(self._target)
         try:
@@ -78,13 +91,12 @@ class Publisher:
             self._store.write_manifest(content, index.media_type, index.digest)
             hint = f"the image is there without it, and can be deployed as {self._store.name}@{index.digest}"
             raise Refused(error.what, hint) from None
-        return True
 
     def _complete(self, image: Image, layers: Mapping[int, Descriptor]) -> None:
         """Make sure that every blob is there, and send those that aren't."""
         self.place_base()
-        with ThreadPoolExecutor(QUESTIONS) as pool:
-            there = list(pool.map(lambda number: self._store.has_blob(layers[number].digest), sorted(layers)))
+        digests = [layers[number].digest for number in sorted(layers)]
+        there = list(side_by_side(self._store.has_blob, digests, QUESTIONS, self._patience))
         for number, layer in enumerate(self._plan.layers):
             if not there[number]:
                 self._listener(Warned(f"{self._store.name} has lost the layer {layer.title}: it is sent again"))
@@ -92,10 +104,6 @@ class Publisher:
         for config in image.configs:
             if not self._store.has_blob(config.digest):
                 self._patience.persist(partial(self._store.write_blob, config), config.title)
-
-    def _write_manifests(self, image: Image) -> None:
-        for manifest, content in image.manifests:
-            self._store.write_manifest(content, manifest.media_type, manifest.digest)
 
 
 def tag_names(target: Location) -> Digest | None:

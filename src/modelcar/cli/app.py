@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from modelcar.cli.build import build
 from modelcar.cli.completion import completion
@@ -36,6 +37,9 @@ def app(context: click.Context, config: Path) -> None:
 
     Model bytes stream from their source into the registry: no container engine, no root, no copy on disk.
     """
+    named = context.get_parameter_source("config") is not ParameterSource.DEFAULT
+    if named and not config.exists():
+        raise UsageError(f"{config} doesn't exist")
     context.default_map = _defaults(config)
 
 
@@ -53,16 +57,19 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Pod that is stopped puts away what it has open
     code = 0
     try:
-        outcome = app.main(auto_envvar_prefix="MODELCAR", standalone_mode=False)
+        outcome = app.main(prog_name="modelcar", auto_envvar_prefix="MODELCAR", standalone_mode=False)
         code = outcome if isinstance(outcome, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = error.exit_code
     except click.ClickException as error:
-        _say(error.format_message(), _usage_hint(error))
+        _say(error.format_message().rstrip("."), _usage_hint(error))
         code = error.exit_code
     except ModelcarError as error:
         _say(error.what, error.hint)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("stopped", "run it again to go on: what is finished is kept")
+        _say("stopped")
         code = Interrupted.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
@@ -81,7 +88,7 @@ def main() -> NoReturn:
 
 def _say(what: str, hint: str = "") -> None:
     line = f"error: {what}; {hint}" if hint else f"error: {what}"
-    click.echo(" ".join(line.split("\n")), err=True)
+    click.echo(" ".join(line.splitlines()), err=True)
 
 
 def _usage_hint(error: click.ClickException) -> str:
@@ -96,9 +103,13 @@ def _defaults(path: Path) -> dict[str, Any]:
         command = app.commands.get(name)
         if command is None or not isinstance(table, dict):
             raise UsageError(f"{path}: there is no command {name!r}", f"its tables are {', '.join(app.commands)}")
-        known = {parameter.name for parameter in command.params if isinstance(parameter, click.Option)}
-        defaults[name] = {key.replace("-", "_"): value for key, value in table.items()}
-        for key in table:
-            if key.replace("-", "_") not in known:
+        known = {option.name: option for option in command.params if isinstance(option, click.Option)}
+        defaults[name] = {}
+        for key, value in table.items():
+            option = known.get(key.replace("-", "_"))
+            if option is None:
                 raise UsageError(f"{path}: {name!r} has no option {key!r}", f"see modelcar {name} --help")
+            # What may be given several times may be given once without a list.
+            several = option.multiple and not isinstance(value, list)
+            defaults[name][option.name] = [value] if several else value
     return defaults

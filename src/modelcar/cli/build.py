@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,30 @@ from modelcar.cli import show
 from modelcar.cli.options import (
     Pair,
     access_options,
+    folders,
     image_options,
     make_access,
     selection_options,
     split_platforms,
 )
+from modelcar.errors import Interrupted, UsageError
 
 
-@click.command()
-@click.argument("source")
+@click.command(short_help="Build a ModelCar of a model.")
+@click.argument("source", shell_complete=folders)
 @click.argument("target")
 @selection_options
 @image_options
-@click.option("--label", "labels", multiple=True, type=Pair(), help="Add a label to the image; repeatable.")
-@click.option("--annotation", "annotations", multiple=True, type=Pair(), help="Add an annotation; repeatable.")
+@click.option("--label", multiple=True, type=Pair(), help="Add a label to the image; repeatable.")
+@click.option("--annotation", multiple=True, type=Pair(), help="Add an annotation; repeatable.")
 @click.option("--no-record", is_flag=True, help="Write no record of finished layers while the build lasts.")
 @click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--digest-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the image's digest there.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
 @access_options
-def build(source: str, target: str, digest_file: Path | None, form: str, quiet: bool, **values: Any) -> None:
+def build(source: str, target: str, digest_file: Path | None, format: str, quiet: bool, **values: Any) -> None:
     """Build a ModelCar of the model SOURCE and put it at TARGET.
 
     SOURCE is hf://OWNER/NAME[@REVISION] (Hugging Face Hub) or a folder. TARGET is HOST/REPOSITORY:TAG (a registry) or
@@ -49,15 +52,18 @@ def build(source: str, target: str, digest_file: Path | None, form: str, quiet: 
 
     options = build_options(values)
     _check_writable(digest_file)
-    with listener(form, quiet=quiet) as listen:
-        result = build_image(source, target, options, listener=listen)
+    try:
+        with listener(format, quiet=quiet) as listen:
+            result = build_image(source, target, options, listener=listen)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped", "run it again to go on: what is finished is kept") from None
     if options.dry_run:
-        if form == "text":
+        if format == "text":
             click.echo(plan_text(result))
         return
     if digest_file is not None:
         digest_file.write_text(f"{result.digest}\n", encoding="utf-8")
-    if form == "text":
+    if format == "text":
         if not quiet:
             parts = f"read {show.size(result.read)}, sent {show.size(result.sent)}, reused {show.size(result.reused)}"
             click.echo(f"{parts}, took {show.duration(result.seconds)}", err=True)
@@ -72,9 +78,9 @@ def build_options(values: dict[str, Any]) -> Any:
         wish=Wish(values["include"], values["exclude"], values["all_files"]),
         base=values["base"],
         base_without_shell=values["base_without_shell"],
-        platforms=split_platforms(values["platforms"]),
-        labels=dict(values.get("labels", ())),
-        annotations=dict(values.get("annotations", ())),
+        platforms=split_platforms(values["platform"]),
+        labels=dict(values.get("label", ())),
+        annotations=dict(values.get("annotation", ())),
         max_layer_size=values["max_layer_size"],
         workers=values["workers"],
         cache_from=values["cache_from"],
@@ -103,8 +109,12 @@ def plan_text(result: Any) -> str:
     lines = [
         show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
         "",
-        f"{len(result.plan.files)} files, {show.size(kept)}, in {len(result.fates)} layers; "
-        f"{len(result.plan.left_out)} files, {show.size(left)}, left out",
+        f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.count(len(result.fates), 'layer')}",
+        *(
+            [f"left out: {show.count(len(result.plan.left_out), 'file')}, {show.size(left)}"]
+            if result.plan.left_out
+            else []
+        ),
         f"to send: {show.size(new)}; platforms: {', '.join(map(str, result.platforms))}",
     ]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in result.plan.warnings)])
@@ -114,8 +124,5 @@ def _check_writable(path: Path | None) -> None:
     """Find out now, not after an hour, that the digest can't be written."""
     if path is None:
         return
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise click.UsageError(f"--digest-file {path} can't be written: {error.strerror}") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--digest-file {path} can't be written", "name a file in a folder that is there and yours")

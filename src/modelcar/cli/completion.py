@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.command(short_help="Print the completion script for a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="SHELL")
 def completion(shell: str) -> None:
-    """Print the completion script for a shell.
+    """Print the completion script for SHELL: bash, zsh or fish.
 
     \b
     Example:

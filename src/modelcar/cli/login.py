@@ -10,7 +10,7 @@ import click
 from modelcar.cli.options import access_options, make_access
 
 
-@click.command()
+@click.command(short_help="Try credentials at a registry and keep them.")
 @click.argument("registry")
 @click.option("-u", "--username", help="Asked for when it isn't given.")
 @click.option("--password-stdin", is_flag=True, help="Read the password or token from standard input.")
@@ -45,7 +45,7 @@ def login(
     click.echo(f"logged in to {registry} as {user}; kept in {place}", err=True)
 
 
-@click.command()
+@click.command(short_help="Forget the credentials for a registry.")
 @click.argument("registry")
 @click.option(
     "--authfile", type=click.Path(dir_okay=False, path_type=Path), help="The file to remove them from, as for login."

@@ -16,10 +16,10 @@ from modelcar.cli.options import access_options, make_access
 @click.option(
     "--platform", metavar="OS/ARCH", help="Of a multi-platform image, look at this one.  [default: the first]"
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
 @access_options
 def ls(
-    reference: str, platform: str | None, form: str, ca_file: Path | None, plain_http: bool, authfile: Path | None
+    reference: str, platform: str | None, format: str, ca_file: Path | None, plain_http: bool, authfile: Path | None
 ) -> None:
     """List the layers of an image and the files in each.
 
@@ -32,12 +32,12 @@ def ls(
     from modelcar.image import read_image
 
     tree = read_image(reference, platform=platform, access=make_access(ca_file, plain_http, authfile))
-    if form == "json":
+    if format == "json":
         show.as_json(_as_dict(tree))
         return
     total = sum(layer.descriptor.size for layer in tree.layers)
     click.echo(f"{tree.location}@{tree.digest}" if not tree.location.digest else str(tree.location))
-    click.echo(f"{', '.join(tree.platforms)}: {len(tree.layers)} layers, {show.size(total)}\n")
+    click.echo(f"{', '.join(map(str, tree.platforms))}: {show.count(len(tree.layers), 'layer')}, {show.size(total)}\n")
     rows = []
     for number, layer in enumerate(tree.layers):
         files = [file for file in layer.files if file.kind != "folder"]
@@ -62,7 +62,7 @@ def _as_dict(tree: Any) -> dict[str, Any]:
     return {
         "reference": str(tree.location),
         "digest": tree.digest,
-        "platforms": list(tree.platforms),
+        "platforms": [str(platform) for platform in tree.platforms],
         "layers": [
             {
                 "digest": layer.descriptor.digest,

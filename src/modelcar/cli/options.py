@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from modelcar.errors import UsageError
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,7 +69,7 @@ def access_options(command: F) -> F:
             count=True,
             callback=_set_up_log,
             expose_value=False,
-            help="Say more; -vv shows requests.",
+            help="Show each request, without what is secret; -vv does too.",
         ),
     )
 
@@ -96,7 +98,6 @@ def image_options(command: F) -> F:
         click.option("--base-without-shell", is_flag=True, help="Take a base in which KServe's shell lines can't run."),
         click.option(
             "--platform",
-            "platforms",
             multiple=True,
             metavar="OS/ARCH[,…]",
             help="Build for these only; repeatable.  [default: all of the base]",
@@ -108,10 +109,13 @@ def image_options(command: F) -> F:
             "--cache-from", multiple=True, metavar="REF", help="Take over layers of this image too; repeatable."
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
-        click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="Layers in flight."),
+        click.option(
+            "--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="Layers in flight."
+        ),
         click.option(
             "--retry",
             type=click.IntRange(0, 100),
+            metavar="N",
             default=5,
             show_default=True,
             help="Tries after the first one failed.",
@@ -119,11 +123,17 @@ def image_options(command: F) -> F:
         click.option(
             "--retry-delay",
             type=click.FloatRange(0, 600),
+            metavar="SECONDS",
             default=0.5,
             show_default=True,
-            help="Seconds before the first of them; each further one waits twice as long.",
+            help="Before the first of them; each further one waits twice as long.",
         ),
     )
+
+
+def folders(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What the shell completes where a folder may stand."""
+    return [CompletionItem(begun, type="dir")]
 
 
 def split_platforms(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,7 +142,13 @@ def split_platforms(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def make_access(ca_file: Path | None, plain_http: bool, authfile: Path | None) -> Access:
-    """The values of `access_options` as one."""
+    """The values of `access_options` as one.
+
+    Raises:
+        UsageError: The file of authorities isn't there.
+    """
+    if ca_file is not None and not ca_file.is_file():
+        raise UsageError(f"--ca-file {ca_file} doesn't exist")
     return Access(ca_file, plain_http, authfile)
 
 
@@ -143,10 +159,16 @@ def _apply(command: F, *options: Callable[[F], F]) -> F:
 
 
 def _set_up_log(_context: click.Context, _parameter: click.Parameter, value: int) -> None:
-    """`-vv` shows each request. Only our own loggers: those of libraries know nothing of secrets."""
+    """Show each request. Only our own loggers: those of libraries know nothing of secrets."""
     if value:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
         log = logging.getLogger("modelcar")
-        log.addHandler(handler)
-        log.setLevel(logging.DEBUG if value > 1 else logging.INFO)
+        log.addHandler(_Stderr())
+        log.setLevel(logging.DEBUG)
+
+
+class _Stderr(logging.Handler):
+    """Lines on what is stderr at the time: a live area that is shown there makes room for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        click.echo(record.getMessage(), err=True)

@@ -8,17 +8,17 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.build import build_options, plan_text
-from modelcar.cli.options import access_options, image_options, selection_options
+from modelcar.cli.options import access_options, folders, image_options, selection_options
 
 
-@click.command()
-@click.argument("source")
+@click.command(short_help="Show what a build would put where.")
+@click.argument("source", shell_complete=folders)
 @click.argument("target", required=False)
 @selection_options
 @image_options
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
 @access_options
-def plan(source: str, target: str | None, form: str, **values: Any) -> None:
+def plan(source: str, target: str | None, format: str, **values: Any) -> None:
     """Show what a build of SOURCE would put where, how big it is, and with TARGET what of it is new.
 
     Says of every file which layer it goes into, or why it is left out. Sends nothing.
@@ -31,7 +31,7 @@ def plan(source: str, target: str | None, form: str, **values: Any) -> None:
     from modelcar.build import plan_image
 
     result = plan_image(source, target, build_options(values))
-    if form == "json":
+    if format == "json":
         states = [{"how": fate.how, "digest": fate.stored.digest if fate.stored else None} for fate in result.fates]
         planned = result.plan.as_dict()
         planned["layers"] = [{**layer, **state} for layer, state in zip(planned["layers"], states, strict=True)]

@@ -24,9 +24,9 @@ _EVERY = 10.0
 
 
 @contextmanager
-def listener(form: str, *, quiet: bool) -> Iterator[Listener]:
+def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
     """Who listens to a build: JSON lines on stdout, a live area on a terminal, else a line now and then on stderr."""
-    if form == "json":
+    if format == "json":
         yield _locked(_as_json)
     elif quiet:
         yield _locked(_warnings_only)
@@ -60,18 +60,18 @@ def _sentence(event: Event) -> str | None:
     """What is worth a line of its own, wherever it is shown."""
     match event:
         case events.SourceResolved(source, _, files, size):
-            return f"{source}: {files} files, {show.size(size)}"
+            return f"{source}: {show.count(files, 'file')}, {show.size(size)}"
         case events.HashingStarted(files, size):
-            return f"hashing {files} files, {show.size(size)}"
+            return f"hashing {show.count(files, 'file')}, {show.size(size)}"
         case events.Planned(layers, size, reused, reused_size):
-            there = f", {reused} of them ({show.size(reused_size)}) are there already" if reused else ""
-            return f"{layers} layers, {show.size(size)}{there}"
+            there = f"; there already: {reused}, {show.size(reused_size)}" if reused else ""
+            return f"{show.count(layers, 'layer')}, {show.size(size)}{there}"
         case events.Warned(message):
             return f"warning: {message}"
         case events.Waiting(what, why, seconds):
             return f"{what}: trying again in {show.duration(seconds)} ({why})"
         case events.RecordWritten(tag, layers):
-            return f"recorded {layers} finished layers under {tag}"
+            return f"recorded {show.count(layers, 'finished layer')} under {tag}"
         case _:
             return None
 

@@ -11,7 +11,7 @@ from modelcar.cli import show
 from modelcar.cli.options import access_options, make_access
 
 
-@click.command()
+@click.command(short_help="Write an image's model files into a folder.")
 @click.argument("reference")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, take this one.  [default: the first]")
@@ -52,4 +52,4 @@ def pull(
     )
     if not quiet:
         took = show.duration(time.monotonic() - started)
-        click.echo(f"{len(paths)} files, {show.size(pulled)}, into {folder} in {took}", err=True)
+        click.echo(f"{show.count(len(paths), 'file')}, {show.size(pulled)}, into {folder} in {took}", err=True)

@@ -19,6 +19,11 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB" if count >= 99.5 else f"{count:.2f} TB"
 
 
+def count(number: int, thing: str) -> str:
+    """So many of a thing."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 60:

@@ -8,6 +8,7 @@ from modelcar.events import Listener, ignore
 from modelcar.http import Http
 from modelcar.image.pull import pull
 from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, read_tree
+from modelcar.oci import parse_platform
 from modelcar.settings import Access
 from modelcar.stores import locate
 
@@ -26,7 +27,8 @@ def read_image(reference: str, *, platform: str | None = None, access: Access | 
         ModelcarError: As `read_tree`.
     """
     access = access or Access()
-    return read_tree(locate(reference, Http(ca_file=access.ca_file), access), platform)
+    wanted = parse_platform(platform) if platform else None
+    return read_tree(locate(reference, Http(ca_file=access.ca_file), access), wanted)
 
 
 def pull_image(
@@ -51,4 +53,5 @@ def pull_image(
     """
     access = access or Access()
     location = locate(reference, Http(ca_file=access.ca_file), access)
-    return pull(location, folder, platform=platform, listener=listener)
+    wanted = parse_platform(platform) if platform else None
+    return pull(location, folder, platform=wanted, listener=listener)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import zstandard
@@ -49,6 +51,8 @@ class PlainBlob(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """See `io.RawIOBase`."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._wanted, io.SEEK_END: self._descriptor.size}[whence]
+        if start + offset < 0:
+            raise ValueError("a seek to before the beginning")
         self._wanted = start + offset
         return self._wanted
 
@@ -64,6 +68,11 @@ class PlainBlob(io.RawIOBase):
             while gap and (piece := self._reader.read(gap)):
                 gap -= len(piece)
         piece = self._reader.read(len(buffer))
+        if not piece:
+            raise ContentMismatch(
+                f"the blob {self._descriptor.digest} of {self._store.name} ends at {self._wanted:,} bytes, "
+                f"not at the {self._descriptor.size:,} stated"
+            )
         buffer[: len(piece)] = piece
         self._at = self._wanted = self._wanted + len(piece)
         return len(piece)
@@ -105,6 +114,19 @@ def decompressed(reader: Reader, descriptor: Descriptor) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Stream(kinds[kind](reader), reader), PIECE))
 
 
+@contextmanager
+def read_as_tar(what: str) -> Iterator[None]:
+    """Turn the errors that a damaged tar is met with into one.
+
+    Raises:
+        ContentMismatch: It can't be read; `what` says what it is.
+    """
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError, IndexError, OverflowError) as error:
+        raise ContentMismatch(f"{what} can't be read: {error}") from None
+
+
 class CheckedReader:
     """A blob that is hashed as it is read, and must prove to be what its descriptor says."""
 
@@ -139,6 +161,10 @@ class CheckedReader:
         self._reader.close()
 
 
+_READS_PAST_THE_END = 16
+"""A tar that ends as it should is asked for more a few times; one whose last file claims to go on, for ever."""
+
+
 class _Stream(io.RawIOBase):
     """Pieces as a file that is read once."""
 
@@ -146,6 +172,7 @@ class _Stream(io.RawIOBase):
         self._pieces = pieces
         self._reader = reader
         self._left = memoryview(b"")
+        self._past_the_end = 0
 
     def readable(self) -> bool:
         """See `io.RawIOBase`."""
@@ -156,6 +183,9 @@ class _Stream(io.RawIOBase):
         while not self._left:
             piece = next(self._pieces, None)
             if piece is None:
+                self._past_the_end += 1
+                if self._past_the_end > _READS_PAST_THE_END:
+                    raise EOFError("it ends before its last file does")
                 return 0
             self._left = memoryview(piece)
         count = min(len(buffer), len(self._left))

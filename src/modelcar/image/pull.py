@@ -8,19 +8,23 @@ import posixpath
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused
 from modelcar.events import FilePulled, Listener, ignore
 from modelcar.http import PIECE
-from modelcar.image.blobfile import CheckedReader, decompressed
-from modelcar.image.tree import ImageFile, LayerFiles, normal, read_tree
+from modelcar.image.blobfile import CheckedReader, decompressed, read_as_tar
+from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, normal, read_tree
+from modelcar.oci import Platform
 from modelcar.stores import Location, ReadableStore
 
 _ROOT = "models/"
 
 
-def pull(location: Location, folder: Path, *, platform: str | None = None, listener: Listener = ignore) -> list[str]:
+def pull(
+    location: Location, folder: Path, *, platform: Platform | None = None, listener: Listener = ignore
+) -> list[str]:
     """Write the files below `/models` of an image into a folder, each whole or not at all.
 
     Layers are checked against their digests while they are read: nothing of a wrong one is kept.
@@ -42,63 +46,100 @@ def pull(location: Location, folder: Path, *, platform: str | None = None, liste
         ModelcarError: As the store does.
     """
     tree = read_tree(location, platform)
-    wanted = {path: file for path, file in tree.files().items() if path.startswith(_ROOT)}
-    if not any(file.kind == "file" for file in wanted.values()):
+    files, links = _wanted(tree)
+    if not files:
         raise NotFound(f"{location} holds no files in /models", "is it a ModelCar? modelcar ls shows what it holds")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".modelcar-") as work:
             for number, layer in enumerate(tree.layers):
-                names = {path for path, file in wanted.items() if file.kind == "file" and file.layer == number}
-                if names:
-                    _pull_layer(location.store, layer, names, Path(work), folder, listener)
-        for path, file in wanted.items():
-            if file.kind in ("symlink", "hardlink"):
-                _link(folder, path, file)
+                contents = {entry.offset: paths for entry, paths in files.items() if entry.layer == number}
+                if contents:
+                    _pull_layer(location.store, layer, contents, Path(work), folder, listener)
+        for path, target in links.items():
+            _link(folder, path, target)
     except OSError as error:
         raise _io_error(error, folder) from None
-    return sorted(path.removeprefix(_ROOT) for path, file in wanted.items() if file.kind != "folder")
+    written = [*links, *(path for paths in files.values() for path in paths)]
+    return sorted(path.removeprefix(_ROOT) for path in written)
+
+
+def _wanted(tree: ImageTree) -> tuple[dict[ImageFile, list[str]], dict[str, str]]:
+    """What lies below `/models`: files by the entry that holds their bytes, and symbolic links with their targets."""
+    files: dict[ImageFile, list[str]] = {}
+    links: dict[str, str] = {}
+    for path, file in tree.files().items():
+        if not path.startswith(_ROOT):
+            continue
+        content = tree.content_of(file)
+        if content is None:
+            raise ContentMismatch(f"/{path} of {tree.location} is a hard link to {file.target}, which is not there")
+        if content.kind == "file":
+            files.setdefault(content, []).append(path)
+        elif content.kind == "symlink":
+            links[path] = content.target
+    return files, links
 
 
 def _pull_layer(
-    store: ReadableStore, layer: LayerFiles, names: set[str], work: Path, folder: Path, listener: Listener
+    store: ReadableStore,
+    layer: LayerFiles,
+    contents: Mapping[int, Sequence[str]],
+    work: Path,
+    folder: Path,
+    listener: Listener,
 ) -> None:
-    """The files of one layer: beside their places first, in them once the layer proved right."""
+    """The files of one layer: beside their places first, in them once the layer proved right.
+
+    Args:
+        store: Where the layer is.
+        layer: Which.
+        contents: The paths that want the bytes at an offset of the tar.
+        work: A folder on the same disk.
+        folder: Where the files belong.
+        listener: Is told of each.
+    """
     reader = CheckedReader(store, layer.descriptor)
-    parts: dict[str, Path] = {}
-    try:
-        with decompressed(reader, layer.descriptor) as opened, tarfile.open(fileobj=opened, mode="r|") as tar:
-            for member in tar:
-                path = normal(member.name)
-                content = tar.extractfile(member) if path in names and member.isreg() else None
-                if content is not None:
-                    parts[path] = work / str(len(parts))
-                    with parts[path].open("wb") as sink:
-                        shutil.copyfileobj(content, sink, PIECE)
-            reader.finish()
-    except (tarfile.TarError, EOFError) as error:
-        raise ContentMismatch(f"the layer {layer.descriptor.digest} can't be read: {error}") from None
-    for path, part in parts.items():
-        target = _inside(folder, path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        decompressed(reader, layer.descriptor) as opened,
+        read_as_tar(f"the layer {layer.descriptor.digest} of {store.name}"),
+        tarfile.open(fileobj=opened, mode="r|") as tar,
+    ):
+        for member in tar:
+            content = tar.extractfile(member) if member.offset_data in contents else None
+            if content is not None:
+                if member.issparse():
+                    # Few tools read them alike (image-spec, layer.md), and a header of one may claim any size.
+                    raise ContentMismatch(f"/{normal(member.name)} is a sparse file, which images shouldn't hold")
+                with (work / str(member.offset_data)).open("wb") as sink:
+                    shutil.copyfileobj(content, sink, PIECE)
+        reader.finish()
+    for offset, paths in contents.items():
+        part = work / str(offset)
         size = part.stat().st_size
-        part.replace(target)
-        listener(FilePulled(path.removeprefix(_ROOT), size))
+        for number, path in enumerate(paths[1:]):
+            # As in the image, paths of one file share its bytes.
+            twin = work / f"{offset}-{number}"
+            os.link(part, twin)
+            twin.replace(_place(folder, path))
+        part.replace(_place(folder, paths[0]))
+        for path in paths:
+            listener(FilePulled(path.removeprefix(_ROOT), size))
 
 
-def _link(folder: Path, path: str, file: ImageFile) -> None:
-    """A link of the image as one of the folder, if it leads to something in there."""
+def _link(folder: Path, path: str, target: str) -> None:
+    """A symbolic link of the image as one of the folder, if it leads to something in there."""
+    origin = _inside(folder, normal(posixpath.join("/", posixpath.dirname(path), target)))
+    place = _place(folder, path)
+    place.unlink(missing_ok=True)
+    place.symlink_to(os.path.relpath(origin, place.parent))
+
+
+def _place(folder: Path, path: str) -> Path:
+    """Where a path of the image belongs in the folder, with the folders above it made."""
     target = _inside(folder, path)
-    if file.kind == "hardlink":
-        origin = _inside(folder, normal(file.target))
-    else:
-        origin = _inside(folder, normal(posixpath.join("/", posixpath.dirname(path), file.target)))
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    if file.kind == "hardlink":
-        os.link(origin, target)
-    else:
-        target.symlink_to(os.path.relpath(origin, target.parent))
+    return target
 
 
 def _inside(folder: Path, path: str) -> Path:

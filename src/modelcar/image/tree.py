@@ -5,14 +5,14 @@ from __future__ import annotations
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelcar.errors import ContentMismatch, NotFound
-from modelcar.image.blobfile import open_layer
-from modelcar.oci import Config, Descriptor, Index, Manifest, media
+from modelcar.image.blobfile import open_layer, read_as_tar
+from modelcar.oci import Config, Descriptor, Index, Manifest, Platform, media
 from modelcar.oci import config as configs
 from modelcar.oci.manifest import MAX_MANIFEST, decode
-from modelcar.stores import Location, ReadableStore
+from modelcar.stores import Location, ReadableStore, StoredManifest
 
 _OPAQUE = ".wh..wh..opq"
 _WHITEOUT = ".wh."
@@ -64,7 +64,7 @@ class ImageTree:
 
     location: Location
     digest: str
-    platforms: tuple[str, ...]
+    platforms: tuple[Platform, ...]
     manifest: Manifest
     config: Config
     layers: tuple[LayerFiles, ...] = field(repr=False)
@@ -72,20 +72,42 @@ class ImageTree:
     def files(self) -> dict[str, ImageFile]:
         """What a container sees, by path: later layers replace and remove what is below (image-spec, layer.md)."""
         seen: dict[str, ImageFile] = {}
+        folders: set[str] = set()
         for layer in self.layers:
             _remove_whiteouts(seen, layer)
             for file in layer.files:
-                if not posixpath.basename(file.path).startswith(_WHITEOUT):
-                    seen[file.path] = file
+                if posixpath.basename(file.path).startswith(_WHITEOUT):
+                    continue
+                if file.kind != "folder" and file.path in folders:
+                    _remove_below(seen, file.path)
+                    folders.discard(file.path)
+                for folder in _folders_above(file.path):
+                    folders.add(folder)
+                    if folder in seen and seen[folder].kind not in ("folder", "symlink"):
+                        del seen[folder]
+                seen[file.path] = file
         return dict(sorted(seen.items()))
 
+    def content_of(self, file: ImageFile) -> ImageFile | None:
+        """The entry that holds a file's bytes: itself, or what a hard link is made to; None where that is nowhere.
 
-def read_tree(location: Location, platform: str | None = None) -> ImageTree:
+        A hard link names an entry before it in its own layer, else a file of the layers below; whatever later layers
+        put there is not meant.
+        """
+        found: ImageFile | None = file
+        while found is not None and found.kind == "hardlink":
+            link, path = found, normal(found.target)
+            before = [e for e in self.layers[link.layer].files if e.path == path and e.offset < link.offset]
+            found = before[-1] if before else replace(self, layers=self.layers[: link.layer]).files().get(path)
+        return found
+
+
+def read_tree(location: Location, platform: Platform | None = None) -> ImageTree:
     """An image's files, without their content.
 
     Args:
         location: The image.
-        platform: `os/architecture[/variant]`; by default the first of the image.
+        platform: Which, of a multi-platform image; by default its first.
 
     Raises:
         NotFound: No such image, or it isn't for that platform.
@@ -93,10 +115,13 @@ def read_tree(location: Location, platform: str | None = None) -> ImageTree:
         ModelcarError: As the store does.
     """
     stored = location.store.manifest(location.version)
-    manifest, platforms = _manifest_for(location, stored.content, stored.media_type, platform)
+    manifest, platforms = _manifest_for(location, stored, platform)
     config = read_config(location.store, manifest.config)
+    # Where an index names platforms it is believed: configs often leave a variant out.
+    if platform is not None and not platforms and not config.platform.meets(platform):
+        raise NotFound(f"{location} is not for {platform}", f"it is for {config.platform}")
     layers = tuple(read_layer(location.store, layer, number) for number, layer in enumerate(manifest.layers))
-    return ImageTree(location, stored.digest, platforms or (str(config.platform),), manifest, config, layers)
+    return ImageTree(location, stored.digest, platforms or (config.platform,), manifest, config, layers)
 
 
 def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
@@ -127,16 +152,19 @@ def read_layer(store: ReadableStore, descriptor: Descriptor, number: int) -> Lay
         ModelcarError: As the store does.
     """
     opened, seekable = open_layer(store, descriptor)
-    with opened:
-        try:
-            with tarfile.open(fileobj=opened, mode="r:" if seekable else "r|") as tar:
-                return LayerFiles(descriptor, tuple(_entries(tar, number)))
-        except (tarfile.TarError, EOFError, ValueError) as error:
-            raise ContentMismatch(f"the layer {descriptor.digest} of {store.name} can't be read: {error}") from None
+    with (
+        opened,
+        read_as_tar(f"the layer {descriptor.digest} of {store.name}"),
+        tarfile.open(fileobj=opened, mode="r:" if seekable else "r|") as tar,
+    ):
+        return LayerFiles(descriptor, tuple(_entries(tar, number)))
 
 
 def _entries(tar: tarfile.TarFile, layer: int) -> Iterator[ImageFile]:
     for member in tar:
+        if member.size < 0:
+            # Python before 3.11.14 would go back and read the same header for ever (CVE-2025-8194).
+            raise ValueError(f"{member.name!r} has a size of {member.size} bytes")
         kind = (
             "file" if member.isreg() else "folder" if member.isdir() else "symlink" if member.issym()
             else "hardlink" if member.islnk() else "other"
@@ -150,36 +178,43 @@ def normal(name: str) -> str:
 
 
 def _manifest_for(
-    location: Location, content: bytes, media_type: str, platform: str | None
-) -> tuple[Manifest, tuple[str, ...]]:
-    value = decode(content, media_type, str(location))
+    location: Location, stored: StoredManifest, platform: Platform | None
+) -> tuple[Manifest, tuple[Platform, ...]]:
+    """The manifest to look at, and the platforms that an index names."""
+    value = decode(stored.content, stored.media_type, str(location))
     if isinstance(value, Manifest):
         return value, ()
-    known = {str(d.platform): d for d in value.manifests if d.platform and d.platform.os != "unknown"}
-    if not known:
-        known = {d.digest: d for d in value.manifests}
-    chosen = known.get(platform) if platform else next(iter(known.values()), None)
+    images = [d for d in value.manifests if d.platform is None or d.platform.os != "unknown"]
+    platforms = tuple(d.platform for d in images if d.platform)
+    chosen = next((d for d in images if platform is None or (d.platform and d.platform.meets(platform))), None)
     if chosen is None:
         raise NotFound(
             f"{location} is not for {platform}" if platform else f"{location} is an index without images",
-            f"it is for {', '.join(known)}" if known else "",
+            f"it is for {', '.join(map(str, platforms))}" if platforms else "",
         )
-    stored = location.store.manifest(chosen.digest)
-    inner = decode(stored.content, stored.media_type, str(location))
+    inner_stored = location.store.manifest(chosen.digest)
+    inner = decode(inner_stored.content, inner_stored.media_type, str(location))
     if isinstance(inner, Index):
         raise ContentMismatch(f"{location}: an index inside an index holds no image")
-    return inner, tuple(known)
+    return inner, platforms
 
 
 def _remove_whiteouts(seen: dict[str, ImageFile], layer: LayerFiles) -> None:
     for file in layer.files:
         folder, name = posixpath.split(file.path)
         if name == _OPAQUE:
-            gone = [path for path in seen if path.startswith(f"{folder}/")]
+            _remove_below(seen, folder)
         elif name.startswith(_WHITEOUT):
             removed = posixpath.join(folder, name.removeprefix(_WHITEOUT))
-            gone = [path for path in seen if path == removed or path.startswith(f"{removed}/")]
-        else:
-            continue
-        for path in gone:
-            del seen[path]
+            seen.pop(removed, None)
+            _remove_below(seen, removed)
+
+
+def _remove_below(seen: dict[str, ImageFile], folder: str) -> None:
+    for path in [path for path in seen if not folder or path.startswith(f"{folder}/")]:
+        del seen[path]
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path

@@ -2,7 +2,7 @@
 
 from modelcar.oci.config import Config, Execution, History, RootFS
 from modelcar.oci.digest import Digest, digest_of, is_digest, parse_digest
-from modelcar.oci.manifest import Descriptor, Index, Manifest, Platform
+from modelcar.oci.manifest import Descriptor, Index, Manifest, Platform, parse_platform
 from modelcar.oci.reference import Reference, parse_reference
 from modelcar.oci.tar import Framing, Member, frame
 
@@ -23,5 +23,6 @@ __all__ = [
     "frame",
     "is_digest",
     "parse_digest",
+    "parse_platform",
     "parse_reference",
 ]

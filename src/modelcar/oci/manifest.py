@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from modelcar.errors import ContentMismatch, Refused
+from modelcar.errors import ContentMismatch, Refused, UsageError
 from modelcar.oci import media
 from modelcar.oci.digest import Digest, digest_of, parse_digest
 
@@ -24,6 +24,24 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    def meets(self, wanted: Platform) -> bool:
+        """Whether an image for this one is what was asked for: a wish without a variant takes any."""
+        same = (self.os, self.architecture) == (wanted.os, wanted.architecture)
+        return same and wanted.variant in ("", self.variant)
+
+
+def parse_platform(text: str) -> Platform:
+    """`os/architecture[/variant]`.
+
+    Raises:
+        UsageError: It isn't that.
+    """
+    parts = text.split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UsageError(f"{text!r} is no platform", "write it like linux/amd64")
+    os, architecture, variant = (*parts, "")[:3]
+    return Platform(architecture, os, variant)
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

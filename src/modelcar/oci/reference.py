@@ -56,6 +56,11 @@ def parse_reference(text: str) -> Reference:
         UsageError: Which part of it is wrong, and how it should look.
     """
     rest, at, digest = text.partition("@")
+    if "/" in digest:
+        # What stands before such an @ may be a password: it isn't repeated.
+        raise UsageError(
+            f"a reference names no user: write it as {digest}", "`modelcar login` takes a user and a password"
+        )
     if at and not is_digest(digest):
         raise UsageError(f"{text!r}: after '@' comes a digest, such as sha256: and 64 hex digits, not {digest!r}")
     registry, slash, rest = rest.partition("/")

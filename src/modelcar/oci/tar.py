@@ -12,6 +12,8 @@ from posixpath import dirname
 
 BLOCK = 512
 _END = bytes(2 * BLOCK)
+_NAME = 100
+"""Bytes of a name, or of a link's target, that fit into a header block."""
 
 _FILE, _FOLDER, _SYMLINK, _LONG_NAME, _LONG_LINK = b"0", b"5", b"2", b"L", b"K"
 
@@ -57,7 +59,7 @@ class Framing:
     @property
     def size(self) -> int:
         """Bytes of the finished tar."""
-        frames = sum(len(header(entry)) for entry in self.entries)
+        frames = sum(_header_size(entry) for entry in self.entries)
         files = sum(_padded(entry.size) for entry in self.entries if isinstance(entry, Member))
         return frames + files + len(_END)
 
@@ -78,7 +80,7 @@ class Framing:
         """
         offset = 0
         for entry in self.entries:
-            offset += len(header(entry))
+            offset += _header_size(entry)
             if isinstance(entry, Member):
                 if entry.name == name:
                     return offset
@@ -114,9 +116,18 @@ def header(entry: Entry) -> bytes:
             return long + _block(name, 0o777, 0, _SYMLINK, target)
 
 
+def _header_size(entry: Entry) -> int:
+    """Bytes of `header(entry)`, without making it."""
+    texts = [entry.name + "/" if isinstance(entry, Folder) else entry.name]
+    if isinstance(entry, Symlink):
+        texts.append(entry.target)
+    lengths = [len(text.encode()) for text in texts]
+    return BLOCK + sum(BLOCK + _padded(length + 1) for length in lengths if length > _NAME)
+
+
 def _long(kind: bytes, text: str) -> bytes:
     content = text.encode()
-    if len(content) <= 100:
+    if len(content) <= _NAME:
         return b""
     content += b"\0"
     return _block("././@LongLink", 0o644, len(content), kind) + content.ljust(_padded(len(content)), b"\0")
@@ -124,7 +135,7 @@ def _long(kind: bytes, text: str) -> bytes:
 
 def _block(name: str, mode: int, size: int, kind: bytes, target: str = "") -> bytes:
     fields = (
-        name.encode()[:100].ljust(100, b"\0"),
+        name.encode()[:_NAME].ljust(_NAME, b"\0"),
         b"%07o\0" % mode,
         b"%07o\0" % 0,  # uid
         b"%07o\0" % 0,  # gid
@@ -132,7 +143,7 @@ def _block(name: str, mode: int, size: int, kind: bytes, target: str = "") -> by
         b"%011o\0" % 0,  # mtime
         b" " * 8,  # the checksum counts itself as spaces
         kind,
-        target.encode()[:100].ljust(100, b"\0"),
+        target.encode()[:_NAME].ljust(_NAME, b"\0"),
         b"ustar  \0",  # GNU's magic and version
     )
     block = b"".join(fields).ljust(BLOCK, b"\0")

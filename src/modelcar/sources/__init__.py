@@ -27,4 +27,7 @@ def open_source(text: str, http: Http) -> Source:
         raise UsageError(f"{text!r}: {scheme}:// is no source", "sources are hf://OWNER/NAME[@REVISION] and folders")
     from modelcar.sources.folder import FolderSource
 
-    return FolderSource(Path(text).expanduser())
+    try:
+        return FolderSource(Path(text).expanduser())
+    except RuntimeError:
+        raise UsageError(f"{text!r}: there is no home folder {Path(text).parts[0]}") from None

@@ -110,7 +110,11 @@ def _in_layout(rest: str, text: str) -> Location:
     # A layout's names are free text (image-spec, annotations.md), but only tags can move on into a registry.
     if colon and not is_tag(tag):
         raise UsageError(f"{text!r}: {tag!r} is no tag", "it holds up to 128 letters, digits, _ . and -")
-    return Location(LayoutStore(Path(path).expanduser()), tag, Digest(digest) if at else None)
+    try:
+        folder = Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text!r}: there is no home folder {Path(path).parts[0]}") from None
+    return Location(LayoutStore(folder), tag, Digest(digest) if at else None)
 
 
 def _in_registry(reference: Reference, http: Http, access: Access, patience: Patience) -> Location:

@@ -185,8 +185,7 @@ class LayoutStore:
 
     def _tag(self, descriptor: Descriptor) -> None:
         index, tag = self._index(), _tag_of(descriptor)
-        # An image without a tag replaces only itself; one with a tag replaces whatever had it.
-        kept = [d for d in index.manifests if (_tag_of(d) != tag if tag else d != descriptor)]
+        kept = [d for d in index.manifests if _tag_of(d) != tag]  # without a name there is one image, as with one
         new = msgspec.structs.replace(index, manifests=(*kept, descriptor))
         self._replace(self._path / "index.json", _encode_index(new))
 

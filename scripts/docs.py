@@ -1,0 +1,92 @@
+"""Write docs/cli.md, the reference of the command line, from the command line itself."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from modelcar import errors
+from modelcar.cli.app import app
+from modelcar.errors import ModelcarError
+
+PLACE = Path(__file__).parent.parent / "docs" / "cli.md"
+
+_HEAD = """\
+# The command line
+
+Made by `python scripts/docs.py` from what `modelcar COMMAND --help` says.
+
+Every option can be given as a flag, in the environment by the name in the table, or in `modelcar.toml` (a table for
+each command, the option's name as key); the flag wins over the environment, that over the file. An option that may be
+given several times takes a list in the file, and in the environment values with spaces between them.
+"""
+
+_FOOT = """\
+Every failure is one line on stderr, `error: what happened; what to do`. On stdout is nothing but what was asked for:
+the reference of a build, a plan, a list.
+
+| Variable | What it says |
+|---|---|
+| `MODELCAR_CACHE_DIR` | where digests of local files and layers that were sent are remembered |
+| `MODELCAR_CONFIG` | another file than `modelcar.toml` |
+| `MODELCAR_DEBUG` | show where in the program something that should not happen did |
+| `SOURCE_DATE_EPOCH` | the time, in seconds since 1970, that the image states as that of its making; else 1970 |
+| `HF_TOKEN`, `HF_ENDPOINT`, `HF_HOME` | as for the Hugging Face Hub's own tools |
+| `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE` | where registries' credentials are, as for docker and podman |
+| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | as for curl |
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    context = click.Context(app, info_name="modelcar", auto_envvar_prefix="MODELCAR")
+    parts = [_HEAD, "## modelcar\n", *_options(app, context)]
+    for name, command in app.commands.items():
+        parts += _command(command, click.Context(command, parent=context, info_name=name))
+    return "\n".join([*parts, "## How it ends\n", *_exit_codes(), _FOOT])
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## {context.command_path}\n"
+    yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        if paragraph.startswith("\b"):
+            yield "```console\n" + "".join(f"$ {line.strip()}\n" for line in paragraph.splitlines()[2:]) + "```\n"
+        else:
+            yield paragraph.replace("*", r"\*") + "\n"
+    yield from _options(command, context)
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    rows = ["| Option | Environment | What it does |", "|---|---|---|"]
+    for option in command.params:
+        if isinstance(option, click.Option) and (record := option.get_help_record(context)):
+            names, text = record
+            variable = f"`{context.auto_envvar_prefix}_{option.name}`".upper() if option.expose_value else ""
+            rows.append(f"| `{_cell(names)}` | {variable} | {_cell(text)} |")
+    if len(rows) > 2:
+        yield "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A text that stays within its cell; click puts two spaces before what it adds."""
+    return re.sub(r"\s+", " ", text).replace("|", r"\|")
+
+
+def _exit_codes() -> Iterator[str]:
+    kinds: dict[int, list[type[ModelcarError]]] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, ModelcarError):
+            kinds.setdefault(kind.exit_code, []).append(kind)
+    rows = ["| Exit code | In Python | Why |", "|---|---|---|", "| 0 | | Done. |"]
+    for code, group in sorted(kinds.items()):
+        rows.append(f"| {code} | `{group[0].__name__}` | {_cell((group[0].__doc__ or '').splitlines()[0])} |")
+    yield "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PLACE.write_text(reference(), encoding="utf-8")

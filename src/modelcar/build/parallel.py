@@ -1,0 +1,28 @@
+"""The same work on many things, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from modelcar.retry import Patience
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def side_by_side(work: Callable[[T], R], things: Iterable[T], workers: int, patience: Patience) -> Iterator[R]:
+    """What `work` makes of each thing, in their order.
+
+    What any of them raises ends all: `patience` is cancelled, and nobody waits for those that are still at it. So does
+    an exception where the results are used, Ctrl-C too.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(work, things)
+    except BaseException:
+        patience.cancel.set()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
