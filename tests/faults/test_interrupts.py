@@ -18,6 +18,7 @@ from tests.doubles.faults import slow
 from tests.doubles.hub import Hub
 from tests.doubles.registry import Do, Quirks, Registry
 from tests.models import model_files, write_files
+from tests.pushing import image_tags
 
 STOPS = pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 SOURCE = "hf://acme/tiny"
@@ -108,7 +109,9 @@ def test_a_stopped_build_leaves_the_tag_of_a_registry(hub: Hub, registry: Regist
         done = end_of(process)
     assert (done.code, done.out) == (130, "")
     assert done.error.startswith("stopped; ")
-    assert registry.tags("acme/tiny") == {"1": before}
+    assert image_tags(registry, "acme/tiny") == {"1": before}
+    (record,) = registry.tags("acme/tiny").keys() - {"1"}
+    assert record.startswith("modelcar-partial-")
 
 
 def test_a_build_is_stopped_while_the_registry_is_silent(tmp_path: Path, registry: Registry) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from modelcar.build.builder import Builder, BuildResult, LayerFate
 from modelcar.build.options import BuildOptions
 from modelcar.build.plan import Plan, PlannedLayer
@@ -22,7 +24,7 @@ __all__ = [
 
 
 def build_image(
-    source: str,
+    source: str | Path,
     target: str,
     options: BuildOptions | None = None,
     *,
@@ -47,12 +49,12 @@ def build_image(
         NetworkError: A server or the network gave up.
         Interrupted: `cancel` was thrown.
     """
-    builder = Builder(source, target, options or BuildOptions(), listener, cancel)
+    builder = Builder(str(source), target, options or BuildOptions(), listener, cancel)
     return builder.plan() if options is not None and options.dry_run else builder.run()
 
 
 def plan_image(
-    source: str,
+    source: str | Path,
     target: str | None = None,
     options: BuildOptions | None = None,
     *,
@@ -63,4 +65,4 @@ def plan_image(
 
     Args and errors as for `build`.
     """
-    return Builder(source, target, options or BuildOptions(), listener, cancel).plan()
+    return Builder(str(source), target, options or BuildOptions(), listener, cancel).plan()

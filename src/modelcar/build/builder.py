@@ -14,17 +14,20 @@ from modelcar.build.memory import Memory
 from modelcar.build.options import NO_BASE, BuildOptions, created
 from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
-from modelcar.build.publish import QUESTIONS, Publisher, check_no_tag
+from modelcar.build.publish import QUESTIONS, Publisher, forbidden, tag_names
 from modelcar.build.record import Record
 from modelcar.build.select import Selection, select
 from modelcar.build.send import Sender
-from modelcar.errors import UsageError
+from modelcar.errors import Interrupted, NetworkError, UsageError
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned
 from modelcar.http import Http
 from modelcar.oci import Descriptor, Digest, Platform
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
 from modelcar.stores import Limits, Store, locate
+
+_LAST_WORDS = 5.0
+"""Seconds that the registry may be silent when a stopped build writes its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,18 @@ class Builder:
         """
         assert self._target is not None
         target = self._target
+        record = None
         try:
             base = self._base()
-            if self._options.no_clobber:
-                check_no_tag(target)
+            taken = tag_names(target) if self._options.no_clobber else None
             chosen = self._choose(base)
-            target.store.prepare()
+            if taken is None:
+                target.store.prepare()
             plan = self._plan(*chosen)
             record = self._record(target.store, plan)
             fates = self._fates(plan, target.store.mount_blob, record)
+            if taken is not None and any(fate.stored is None for fate in fates):
+                raise forbidden(target, taken)
             sender = Sender(self._source, target.store, self._patience, self._listener)
             publisher = Publisher(target, plan, base, sender, self._patience, self._listener)
             publisher.place_base()
@@ -142,8 +148,18 @@ class Builder:
                 )
             )
             return result
+        except (KeyboardInterrupt, Interrupted, NetworkError):
+            if record is not None:
+                self._leave(record)
+            raise
         finally:
             self._close()
+
+    def _leave(self, record: Record) -> None:
+        """Let a build that was stopped write its record, in a moment: another machine may go on with it."""
+        assert self._target is not None
+        http = Http(ca_file=self._options.access.ca_file, silence=_LAST_WORDS)
+        record.leave(locate(str(self._target), http, self._options.access, Patience(tries=1)).store)
 
     def _close(self) -> None:
         self._patience.cancel.set()

@@ -62,6 +62,14 @@ class BuildOptions:
     cache_dir: Path | None = field(default_factory=cache_folder)
     access: Access = field(default_factory=Access)
 
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for what can't be meant."""
+        if self.workers < 1 or self.retry < 0 or self.retry_delay < 0:
+            raise UsageError("workers is at least 1, retry and retry_delay at least 0")
+        for name in ("platforms", "cache_from"):
+            if isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} is a list of texts, not one text")
+
 
 def created() -> str:
     """The time that goes into config and annotations: `SOURCE_DATE_EPOCH`, else 1970 (reproducible-builds.org).

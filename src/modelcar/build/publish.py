@@ -80,17 +80,23 @@ class Publisher:
     def _put(self, image: Image, layers: Mapping[int, Descriptor], *, clobber: bool) -> None:
         """Blobs, the platforms' manifests, and at last the index under the tag."""
         index, content = image.index
+        if not clobber:
+            self._check_no_tag()
         self._complete(image, layers)
         for manifest, bytes_ in image.manifests:
             self._store.write_manifest(bytes_, manifest.media_type, manifest.digest)
         if not clobber:
-            check_no_tag(self._target)
+            self._check_no_tag()  # once more: somebody else may have been faster
         try:
             self._store.write_manifest(content, index.media_type, self._target.tag)
         except Refused as error:
             self._store.write_manifest(content, index.media_type, index.digest)
             hint = f"the image is there without it, and can be deployed as {self._store.name}@{index.digest}"
             raise Refused(error.what, hint) from None
+
+    def _check_no_tag(self) -> None:
+        if taken := tag_names(self._target):
+            raise forbidden(self._target, taken)
 
     def _complete(self, image: Image, layers: Mapping[int, Descriptor]) -> None:
         """Make sure that every blob is there, and send those that aren't."""
@@ -114,7 +120,6 @@ def tag_names(target: Location) -> Digest | None:
         return None
 
 
-def check_no_tag(target: Location) -> None:
-    """Raises `Refused` where the target's tag exists."""
-    if found := tag_names(target):
-        raise Refused(f"{target} exists ({found}) and --no-clobber forbids to move it", "choose another tag")
+def forbidden(target: Location, taken: Digest) -> Refused:
+    """The error for a tag that exists and must not be moved."""
+    return Refused(f"{target} exists ({taken}) and --no-clobber forbids to move it", "choose another tag")

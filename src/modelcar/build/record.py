@@ -53,6 +53,7 @@ class Record:
         self._written_at = clock()
         self._digest: Digest | None = None
         self._refused = False
+        self._has_news = False
 
     def read(self) -> tuple[Descriptor, ...]:
         """The layers of a record that an earlier build left, or another one of the same plan writes just now."""
@@ -67,10 +68,21 @@ class Record:
         """Take note of a finished layer, and write the record if it is time."""
         with self._lock:
             self._layers[layer.key] = stored
+            self._has_news = True
             if self._refused or self._clock() - self._written_at < self._interval:
                 return
             self._written_at = self._clock()
-            self._write()
+            self._write(self._store)
+
+    def leave(self, store: Store) -> None:
+        """Write what isn't written yet, at the end of a build that was stopped or failed.
+
+        Args:
+            store: The target, by connections that the end of the build hasn't cancelled.
+        """
+        with self._lock:
+            if self._has_news and not self._refused:
+                self._write(store)
 
     def remove(self) -> None:
         """Take the record away, at the end of a build that succeeded."""
@@ -85,17 +97,18 @@ class Record:
                 message = f"{self._store.name} refuses to delete: the tag {self.tag} stays, and can go any time"
                 self._listener(Warned(message))
 
-    def _write(self) -> None:
+    def _write(self, store: Store) -> None:
         """Join what another builder of the same plan recorded, and write. A refusal is the last time it is tried."""
         try:
-            others = {(d.annotations or {}).get(KEY, ""): d for d in layers_if_any(Location(self._store, self.tag))}
+            others = {(d.annotations or {}).get(KEY, ""): d for d in layers_if_any(Location(store, self.tag))}
             mine = {key: layer.descriptor for key, layer in self._layers.items()}
             joined = [d for key, d in sorted({**others, **mine}.items()) if key]
             config = BytesBlob(_config(joined), "the record's config")
-            self._store.write_blob(config)
+            store.write_blob(config)
             manifest = Manifest(2, config.described_as(media.OCI_CONFIG), tuple(joined), media.OCI_MANIFEST)
             content = manifests.encode(manifest)
-            self._digest = self._store.write_manifest(content, media.OCI_MANIFEST, self.tag)
+            self._digest = store.write_manifest(content, media.OCI_MANIFEST, self.tag)
+            self._has_news = False
             self._listener(RecordWritten(self.tag, len(joined)))
         except ModelcarError as error:
             # The network may be back by the next time; a refusal won't change.

@@ -75,6 +75,9 @@ def main() -> NoReturn:
         # Whoever read our output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        _say(f"{error.filename or 'the output'} can't be read or written: {error.strerror}")
+        code = 1
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends in one line
         if os.environ.get("MODELCAR_DEBUG"):
             traceback.print_exc()

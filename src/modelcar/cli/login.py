@@ -36,6 +36,8 @@ def login(
 
     if password_stdin and not username:
         raise click.UsageError("--password-stdin needs --username")
+    if not password_stdin and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on: give --username and --password-stdin")
     user = username or click.prompt("Username", err=True)
     if password_stdin:
         secret = sys.stdin.readline().rstrip("\r\n")

@@ -106,7 +106,10 @@ def image_options(command: F) -> F:
             "--max-layer-size", type=Size(), help="What the registry takes, as 10GB.  [default: as known of it]"
         ),
         click.option(
-            "--cache-from", multiple=True, metavar="REF", help="Take over layers of this image too; repeatable."
+            "--cache-from",
+            multiple=True,
+            metavar="REF",
+            help="Take over layers of this image too, from another repository of the registry; repeatable.",
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
         click.option(

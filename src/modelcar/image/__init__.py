@@ -33,7 +33,7 @@ def read_image(reference: str, *, platform: str | None = None, access: Access | 
 
 def pull_image(
     reference: str,
-    folder: Path,
+    folder: str | Path,
     *,
     platform: str | None = None,
     access: Access | None = None,
@@ -54,4 +54,4 @@ def pull_image(
     access = access or Access()
     location = locate(reference, Http(ca_file=access.ca_file), access)
     wanted = parse_platform(platform) if platform else None
-    return pull(location, folder, platform=wanted, listener=listener)
+    return pull(location, Path(folder), platform=wanted, listener=listener)

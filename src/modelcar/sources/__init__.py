@@ -18,7 +18,11 @@ def open_source(text: str, http: Http) -> Source:
     Raises:
         UsageError: It is neither.
     """
+    if not text:
+        raise UsageError("SOURCE is empty", "sources are hf://OWNER/NAME[@REVISION] and folders")
     scheme, separator, rest = text.partition("://")
+    if scheme in ("http", "https") and rest.startswith("huggingface.co/"):
+        raise UsageError(f"{text!r} is a web page", f"write hf://{rest.removeprefix('huggingface.co/')}")
     if scheme == "hf" and separator:
         from modelcar.sources.huggingface import HuggingFaceSource
 

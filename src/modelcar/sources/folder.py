@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from io import FileIO
@@ -12,9 +13,14 @@ from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Re
 from modelcar.sources.card import license_of
 from modelcar.sources.contract import Snapshot, SourceFile
 
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""A path that may have been meant as a repository of the Hub."""
+
 
 class FolderSource:
-    """The files below a folder, less hidden ones. Links are followed while they stay inside.
+    """The files below a folder, less hidden ones and OCI layouts: those are images that were built there.
+
+    Links are followed while they stay inside.
 
     Args:
         path: The folder.
@@ -40,7 +46,8 @@ class FolderSource:
         return self._snapshot
 
     def _look(self) -> Snapshot:
-        info = _stat(self._root, f"the folder {self._root}", "doesn't exist")
+        hint = f"for the Hub write hf://{self._root}" if _HUB_NAME.fullmatch(str(self._root)) else ""
+        info = _stat(self._root, f"the folder {self._root}", "doesn't exist", hint)
         if not stat.S_ISDIR(info.st_mode):
             raise UsageError(f"{self._root} is not a folder", "name the folder that holds the model's files")
         root = self._root.resolve()
@@ -49,15 +56,15 @@ class FolderSource:
         if not files:
             raise NotFound(f"the folder {self._root} holds no files (hidden ones don't count)")
         files.sort(key=lambda file: file.path)
-        return Snapshot(
-            str(self._root), tuple(files), curated=True, title=root.name, licenses=license_of(root / "README.md")
-        )
+        return Snapshot(str(self._root), tuple(files), curated=True, licenses=license_of(root / "README.md"))
 
     def _walk(self, root: Path, folder: Path, prefix: str, files: list[SourceFile], above: frozenset[Path]) -> None:
         try:
             names = sorted(path.name for path in folder.iterdir())
         except OSError as error:
             raise _unreadable(f"the folder {prefix or self._root}", error) from None
+        if prefix and "oci-layout" in names:
+            return
         for name in names:
             if name.startswith("."):
                 continue
@@ -125,11 +132,11 @@ class _FolderReader:
             raise ContentMismatch(f"the file {self._path} changed while the build was reading it", "run it again")
 
 
-def _stat(path: Path, shown: str, gone: str) -> os.stat_result:
+def _stat(path: Path, shown: str, gone: str, hint: str = "") -> os.stat_result:
     try:
         return path.stat()
     except FileNotFoundError:
-        raise NotFound(f"{shown} {gone}") from None
+        raise NotFound(f"{shown} {gone}", hint) from None
     except OSError as error:
         raise _unreadable(shown, error) from None
 
