@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modelcar.build.assemble import BaseLayer, PlatformBase
+from modelcar.build.memory import Memory
 from modelcar.errors import NotFound, Refused
 from modelcar.http import PIECE
-from modelcar.image.tree import ImageFile, ImageTree, read_tree
+from modelcar.image.tree import ImageFile, ImageHead, read_head, read_layers
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
 from modelcar.stores import HashedStream, Location, Store
@@ -51,24 +52,29 @@ def no_base(wanted: Sequence[str]) -> Base:
     return Base(tuple(map(PlatformBase, _each_once(map(parse_platform, wanted or _DEFAULT_PLATFORMS)))))
 
 
-def read_base(location: Location, wanted: Sequence[str], *, need_shell: bool) -> Base:
+def read_base(location: Location, wanted: Sequence[str], memory: Memory, *, need_shell: bool) -> Base:
     """A base image, for the platforms wanted or all of its own.
+
+    Args:
+        location: Where it is.
+        wanted: `os/architecture[/variant]` each.
+        memory: Which bases have been looked into already.
+        need_shell: Whether KServe's shell lines must run in it.
 
     Raises:
         NotFound: No such image, or not for a platform that is wanted.
         Refused: It has no shell, `ln` and `sleep`, which KServe runs in every ModelCar.
         ModelcarError: As the store does.
     """
-    first = read_tree(location)
-    chosen = _each_once(_find(parse_platform(text), first.platforms, location) for text in wanted)
-    chosen = chosen or list(first.platforms)
-    platforms = []
-    for platform in chosen:
-        tree = first if platform == first.platforms[0] else read_tree(location, platform)
-        if need_shell:
-            _check_shell(tree, platform)
-        platforms.append(_platform_base(tree, platform))
-    return Base(tuple(platforms), _public_name(location), first.digest, location)
+    named, first = location, read_head(location)
+    location = replace(location, digest=first.digest)  # all platforms are of one image, if the tag moves meanwhile
+    chosen = _each_once(_find(parse_platform(text), first.platforms, named) for text in wanted)
+    heads = {platform: read_head(location, platform) for platform in chosen or first.platforms}
+    if need_shell:
+        for platform, head in heads.items():
+            _check_shell(head, platform, memory)
+    platforms = tuple(_platform_base(head, platform) for platform, head in heads.items())
+    return Base(platforms, _public_name(named), first.digest, location)
 
 
 def send_base(base: Base, store: Store, patience: Patience) -> int:
@@ -133,7 +139,7 @@ def _find(platform: Platform, available: Sequence[Platform], location: Location)
     )
 
 
-def _platform_base(tree: ImageTree, platform: Platform) -> PlatformBase:
+def _platform_base(tree: ImageHead, platform: Platform) -> PlatformBase:
     execution = tree.config.config
     diff_ids = tree.config.rootfs.diff_ids
     descriptors = tree.manifest.layers
@@ -148,17 +154,19 @@ def _platform_base(tree: ImageTree, platform: Platform) -> PlatformBase:
     return PlatformBase(platform, layers, env, entrypoint if entrypoint == _STAND_IN else ())
 
 
-def _check_shell(tree: ImageTree, platform: Platform) -> None:
-    execution = tree.config.config
-    if execution and execution.entrypoint == _STAND_IN:
+def _check_shell(head: ImageHead, platform: Platform, memory: Memory) -> None:
+    execution = head.config.config
+    # The config names the layers by their diffIDs: one that had a shell has it still.
+    if (execution and execution.entrypoint == _STAND_IN) or memory.has_shell(head.manifest.config.digest):
         return
-    files = tree.files()
+    files = read_layers(head).files()
     missing = [name for name in _NEEDED if not any(_exists(files, f"{folder}/{name}") for folder in _FOLDERS)]
     if missing:
         raise Refused(
-            f"the base {tree.location} has no {', '.join(missing)} for {platform}, and KServe runs a shell line in it",
+            f"the base {head.location} has no {', '.join(missing)} for {platform}, and KServe runs a shell line in it",
             "choose another base; for image volumes and fetch mode alone, --base-without-shell goes on",
         )
+    memory.remember_shell(head.manifest.config.digest)
 
 
 def _exists(files: Mapping[str, ImageFile], path: str) -> bool:

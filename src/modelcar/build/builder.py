@@ -172,7 +172,7 @@ class Builder:
         if options.base == NO_BASE:
             return no_base(options.platforms)
         location = locate(options.base, self._http, options.access, self._patience)
-        return read_base(location, options.platforms, need_shell=not options.base_without_shell)
+        return read_base(location, options.platforms, self._memory, need_shell=not options.base_without_shell)
 
     def _choose(self, base: Base) -> tuple[Snapshot, Selection, LayerLimits]:
         """What is to be built, and the limits that bind it; they are found out before a folder is hashed."""

@@ -21,6 +21,7 @@ create table if not exists layer (
     key text not null, store text not null, digest text not null, size integer not null, used real not null,
     primary key (key, store)
 );
+create table if not exists shell (config text primary key, used real not null);
 """
 _KEPT_FOR = 180 * 86400.0
 
@@ -35,6 +36,7 @@ class Memory:
     def __init__(self, folder: Path | None) -> None:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._used: list[str] = []
         if folder is None:
             return
         with suppress(OSError, sqlite3.Error):
@@ -50,8 +52,11 @@ class Memory:
 
     def file_digest(self, fingerprint: str) -> str | None:
         """The digest that a file with this fingerprint had."""
-        rows = self._ask("update file set used = ? where fingerprint = ? returning digest", (time.time(), fingerprint))
-        return str(rows[0][0]) if rows else None
+        rows = self._ask("select digest from file where fingerprint = ?", (fingerprint,))
+        if not rows:
+            return None
+        self._used.append(fingerprint)
+        return str(rows[0][0])
 
     def remember_file(self, fingerprint: str, digest: str) -> None:
         """Keep a file's digest."""
@@ -71,10 +76,23 @@ class Memory:
         """Keep which blob a layer became in a store."""
         self._ask("insert or replace into layer values (?, ?, ?, ?, ?)", (key, store, digest, size, time.time()))
 
+    def has_shell(self, config: Digest) -> bool:
+        """Whether an image of this config was found to have a shell."""
+        return bool(self._ask("select config from shell where config = ?", (config,)))
+
+    def remember_shell(self, config: Digest) -> None:
+        """Keep that an image of this config has a shell."""
+        self._ask("insert or replace into shell values (?, ?)", (config, time.time()))
+
     def close(self) -> None:
         """Let go of the database."""
         with self._lock, suppress(sqlite3.Error):
             if self._db is not None:
+                now = time.time()
+                with self._db:
+                    self._db.execute("begin")
+                    touched = ((now, fingerprint) for fingerprint in self._used)
+                    self._db.executemany("update file set used = ? where fingerprint = ?", touched)
                 self._db.close()
             self._db = None
 
@@ -91,10 +109,12 @@ def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
     try:
         database.execute("pragma journal_mode=wal")
+        database.execute("pragma synchronous=normal")  # what a power cut takes was only remembered
         database.executescript(_SCHEMA)
         oldest = time.time() - _KEPT_FOR
         database.execute("delete from file where used < ?", (oldest,))
         database.execute("delete from layer where used < ?", (oldest,))
+        database.execute("delete from shell where used < ?", (oldest,))
     except sqlite3.Error:
         database.close()
         raise

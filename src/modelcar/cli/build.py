@@ -99,9 +99,10 @@ def plan_text(result: Any) -> str:
     words = {"send": "new", "reused": "there already", "mounted": "mounted"}
     rows = []
     for number, fate in enumerate(result.fates):
-        rows += [(str(number), show.size(f.size), f.path, words[fate.how]) for f in fate.layer.files]
+        rows += [(str(number), show.size(f.size), show.name(f.path), words[fate.how]) for f in fate.layer.files]
     rows += [
-        ("-", show.size(left.file.size), left.file.path, f"left out: {left.reason}") for left in result.plan.left_out
+        ("-", show.size(left.file.size), show.name(left.file.path), f"left out: {left.reason}")
+        for left in result.plan.left_out
     ]
     kept = sum(file.size for file in result.plan.files)
     new = sum(fate.layer.size for fate in result.fates if fate.stored is None)

@@ -48,7 +48,7 @@ def ls(
                     str(number) if first else "",
                     layer.descriptor.digest[7:19] if first else "",
                     show.size(file.size) if file else "",
-                    f"/{file.path}{_arrow(file)}" if file else "(nothing but folders)",
+                    show.name(f"/{file.path}{_arrow(file)}") if file else "(nothing but folders)",
                 )
             )
     click.echo(show.table(("LAYER", "DIGEST", "SIZE", "FILE"), rows, right=(0, 2)))

@@ -45,7 +45,7 @@ def pull(
         if isinstance(event, FilePulled):
             pulled += event.size
             if not quiet:
-                click.echo(f"{show.size(event.size):>8}  {event.path}")
+                click.echo(f"{show.size(event.size):>8}  {show.name(event.path)}")
 
     paths = pull_image(
         reference, folder, platform=platform, access=make_access(ca_file, plain_http, authfile), listener=listen

@@ -24,6 +24,12 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def name(path: str) -> str:
+    """A name from elsewhere, made harmless to a terminal: control characters and what is no text become escapes."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 60:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import posixpath
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from modelcar.errors import ContentMismatch, NotFound
+from modelcar.http import PIECE
 from modelcar.image.blobfile import open_layer, read_as_tar
-from modelcar.oci import Config, Descriptor, Index, Manifest, Platform, media
+from modelcar.oci import Config, Descriptor, Digest, Index, Manifest, Platform, digest_of, media
 from modelcar.oci import config as configs
 from modelcar.oci.manifest import MAX_MANIFEST, decode
 from modelcar.stores import Location, ReadableStore, StoredManifest
@@ -50,8 +52,8 @@ class LayerFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageTree:
-    """An image for one platform.
+class ImageHead:
+    """An image for one platform, without what is in its layers.
 
     Attributes:
         location: Where it was read.
@@ -59,14 +61,23 @@ class ImageTree:
         platforms: All that the image is for.
         manifest: That of the platform looked at.
         config: Its config.
-        layers: Lowest first.
     """
 
     location: Location
-    digest: str
+    digest: Digest
     platforms: tuple[Platform, ...]
     manifest: Manifest
     config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTree(ImageHead):
+    """An image for one platform, with what its layers hold.
+
+    Attributes:
+        layers: Lowest first.
+    """
+
     layers: tuple[LayerFiles, ...] = field(repr=False)
 
     def files(self) -> dict[str, ImageFile]:
@@ -114,14 +125,25 @@ def read_tree(location: Location, platform: Platform | None = None) -> ImageTree
         ContentMismatch: What is there is no image of files.
         ModelcarError: As the store does.
     """
+    return read_layers(read_head(location, platform))
+
+
+def read_layers(head: ImageHead) -> ImageTree:
+    """What the layers of an image hold. Raises as `read_tree`."""
+    store = head.location.store
+    layers = tuple(read_layer(store, layer, number) for number, layer in enumerate(head.manifest.layers))
+    return ImageTree(head.location, head.digest, head.platforms, head.manifest, head.config, layers)
+
+
+def read_head(location: Location, platform: Platform | None = None) -> ImageHead:
+    """An image's manifest and config. Arguments and errors as for `read_tree`."""
     stored = location.store.manifest(location.version)
     manifest, platforms = _manifest_for(location, stored, platform)
     config = read_config(location.store, manifest.config)
     # Where an index names platforms it is believed: configs often leave a variant out.
     if platform is not None and not platforms and not config.platform.meets(platform):
         raise NotFound(f"{location} is not for {platform}", f"it is for {config.platform}")
-    layers = tuple(read_layer(location.store, layer, number) for number, layer in enumerate(manifest.layers))
-    return ImageTree(location, stored.digest, platforms or (config.platform,), manifest, config, layers)
+    return ImageHead(location, stored.digest, platforms or (config.platform,), manifest, config)
 
 
 def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
@@ -136,11 +158,12 @@ def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
             f"{store.name} holds an artifact of type {descriptor.media_type}, not a container image",
             "ModelPack and other artifacts can't be mounted by KServe: build an image from the model",
         )
-    reader = store.open_blob(descriptor.digest)
-    try:
-        content = b"".join(iter(lambda: reader.read(MAX_MANIFEST), b""))
-    finally:
-        reader.close()
+    content = b""
+    with closing(store.open_blob(descriptor.digest)) as reader:
+        while len(content) <= MAX_MANIFEST and (piece := reader.read(PIECE)):
+            content += piece
+    if digest_of(content) != descriptor.digest:
+        raise ContentMismatch(f"the config {descriptor.digest} of {store.name} has other bytes than its digest says")
     return configs.decode(content, store.name)
 
 

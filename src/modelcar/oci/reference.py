@@ -15,6 +15,7 @@ from modelcar.oci.digest import Digest, is_digest
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_USER = re.compile(r"(?P<scheme>(?:[a-z]+://)?)[^/@:]*:[^/@]*@(?P<rest>.*)")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 DEFAULT_TAG = "latest"
@@ -85,6 +86,20 @@ def parse_reference(text: str) -> Reference:
         registry = "docker.io"
         repository = repository if "/" in repository else f"library/{repository}"
     return Reference(registry, repository, tag or None, Digest(digest) if at else None)
+
+
+def refuse_password(text: str) -> None:
+    """Stop at a source or reference that holds a password, before any error repeats it.
+
+    Raises:
+        UsageError: It does; it isn't shown.
+    """
+    match = _USER.match(text)
+    if match and not is_digest(match["rest"]):
+        raise UsageError(
+            f"names hold no user and no password: write it as {match['scheme']}{match['rest']}",
+            "`modelcar login` takes those of a registry, HF_TOKEN that of the Hub",
+        )
 
 
 def is_tag(text: str) -> bool:

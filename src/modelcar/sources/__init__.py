@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelcar.errors import UsageError
 from modelcar.http import Http
+from modelcar.oci.reference import refuse_password
 from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
 from modelcar.sources.reading import read_file
 
@@ -21,6 +22,8 @@ def open_source(text: str, http: Http) -> Source:
     if not text:
         raise UsageError("SOURCE is empty", "sources are hf://OWNER/NAME[@REVISION] and folders")
     scheme, separator, rest = text.partition("://")
+    if separator:
+        refuse_password(text)
     if scheme in ("http", "https") and rest.startswith("huggingface.co/"):
         raise UsageError(f"{text!r} is a web page", f"write hf://{rest.removeprefix('huggingface.co/')}")
     if scheme == "hf" and separator:

@@ -52,6 +52,9 @@ class HuggingFaceSource:
         self._http = http
         # huggingface_hub reads this one when it is imported, and it may have been set since.
         self._endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+        if "@" in self._endpoint:
+            # It becomes an annotation of the image, and stands in errors.
+            raise UsageError("HF_ENDPOINT holds a user or a password", "take them out; HF_TOKEN holds a token")
         try:
             self._headers = build_hf_headers(library_name="modelcar")
         except OIDCError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelcar.errors import UsageError
 from modelcar.http import Http
 from modelcar.oci import Digest, Reference, is_digest, parse_reference
-from modelcar.oci.reference import DEFAULT_TAG, is_tag
+from modelcar.oci.reference import DEFAULT_TAG, is_tag, refuse_password
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores.contract import (
@@ -77,6 +77,8 @@ def locate(text: str, http: Http, access: Access, patience: Patience | None = No
     Raises:
         UsageError: It is none of these; which part is wrong.
     """
+    if not text.startswith("oci:") or text.startswith("oci://"):
+        refuse_password(text)
     if text.startswith("oci:///") or text.startswith("oci://."):
         path = text.removeprefix("oci://")
         raise UsageError(
