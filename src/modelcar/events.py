@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -126,6 +127,17 @@ def ignore(event: Event) -> None:
     """The listener of those who don't listen."""
 
 
+def one_at_a_time(listener: Listener) -> Listener:
+    """The same listener for several threads: each call waits for the end of the one before."""
+    lock = threading.Lock()
+
+    def listen(event: Event) -> None:
+        with lock:
+            listener(event)
+
+    return listen
+
+
 class Cancel:
     """A switch that ends work early: every wait and every piece of a stream looks at it.
 
@@ -135,16 +147,22 @@ class Cancel:
 
     def __init__(self, parent: Cancel | None = None) -> None:
         self._event = threading.Event()
-        self._children: list[Cancel] = []
+        # A parent may outlive many children, and a child keeps the switches between it and the first one.
+        self._parent = parent
+        self._children: weakref.WeakSet[Cancel] = weakref.WeakSet()
+        self._lock = threading.RLock()
         if parent is not None:
-            parent._children.append(self)
+            with parent._lock:
+                parent._children.add(self)
             if parent.is_set():
                 self.set()
 
     def set(self) -> None:
         """Ask all work to end."""
         self._event.set()
-        for child in self._children:
+        with self._lock:
+            children = list(self._children)
+        for child in children:
             child.set()
 
     def is_set(self) -> bool:

@@ -295,13 +295,13 @@ def check_status(response: Response, what: str) -> None:
 
     Raises:
         RateLimited: 429, or 503 that names a time.
-        NetworkError: 408 and any other 5xx.
+        NetworkError: 408 and any other 5xx; 501 is final.
     """
     wait = retry_after(response.headers)
     if response.status == 429 or (response.status == 503 and wait is not None):
         raise RateLimited(f"{what}: {_host(response.url)} asks to slow down ({response.status})", retry_after=wait)
     if response.status == 408 or response.status >= 500:
-        raise NetworkError(f"{what}: {_host(response.url)} answered {response.status}")
+        raise NetworkError(f"{what}: {_host(response.url)} answered {response.status}", final=response.status == 501)
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:

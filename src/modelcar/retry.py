@@ -16,6 +16,10 @@ LONGEST_WAIT = 600.0
 T = TypeVar("T")
 
 
+class AtOnce(NetworkError):
+    """Nobody has to recover from it: the next attempt needn't wait."""
+
+
 class Patience:
     """How a piece of work is tried again. One object serves all threads.
 
@@ -52,7 +56,7 @@ class Patience:
             try:
                 return work()
             except NetworkError as error:
-                if error.final or attempt >= self.tries or (error.retry_after or 0) > LONGEST_WAIT:
+                if error.final or attempt >= self.tries:
                     raise
                 self.pause(what, error, attempt)
             attempt += 1
@@ -61,12 +65,15 @@ class Patience:
         """Wait as long as the server asks, else longer from attempt to attempt.
 
         Raises:
+            NetworkError: `error` itself, where the server asks for more than `LONGEST_WAIT`.
             Interrupted: The work was cancelled meanwhile.
         """
-        seconds = error.retry_after
+        seconds = 0.0 if isinstance(error, AtOnce) else error.retry_after
         if seconds is None:
             # Jitter keeps the workers of one build from coming back all at once.
             seconds = min(30.0, self._first_wait * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+        if seconds > LONGEST_WAIT:
+            raise error
         self.listener(Waiting(what, error.what, round(seconds, 1)))
         self.cancel.wait(seconds)
         self.check()

@@ -238,3 +238,16 @@ def test_a_command_that_reads_is_stopped(registry: Registry) -> None:
         done = end_of(process)
     assert (done.code, done.out) == (130, "")
     assert done.error == "stopped"
+
+
+def test_a_registry_that_is_silent_about_the_record_does_not_hold_up_the_end(hub: Hub, registry: Registry) -> None:
+    hold(hub)
+    with started("build", SOURCE, f"{registry.host}/acme/tiny:1", *ONE_AT_A_TIME) as process:
+        wait_for(lambda: holds(hub), process)
+        with holding(registry, "PUT", "") as asked:
+            process.send_signal(signal.SIGINT)
+            wait_for(asked.is_set, process)
+            done = end_of(process)
+            assert registry.tags("acme/tiny") == {}
+    assert (done.code, done.out) == (130, "")
+    assert done.error.startswith("stopped; ")

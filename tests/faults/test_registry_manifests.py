@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcar.build import plan_image
-from modelcar.errors import ContentMismatch, NotFound, Refused
+from modelcar.errors import ContentMismatch, Denied, NotFound, Refused
 from modelcar.events import Event, Warned
 from modelcar.oci import digest_of, media
 from tests.cli import modelcar
@@ -168,6 +168,22 @@ def test_an_immutable_tag_with_another_image_gives_a_digest_to_deploy(
     assert pushed_files(registry, digest)["models/config.json"] == (changed / "config.json").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "error",
+    ['{"code": "DENIED", "message": "the tag 1 is immutable"}', '{"code": "TAG_IMMUTABLE", "message": "no"}'],
+)
+def test_a_403_that_speaks_of_immutable_tags_is_no_want_of_credentials(registry: Registry, error: str) -> None:
+    registry.fault(Refuse(403, {}, b'{"errors": [%s]}' % error.encode()), "PUT", "/manifests/1")
+    with pytest.raises(Refused, match="forbids to move the tag"):
+        store_at(registry).write_manifest(b"{}", MANIFEST, "1")
+
+
+def test_any_other_403_to_a_manifest_asks_for_credentials(registry: Registry) -> None:
+    registry.fault(Refuse(403), "PUT", "/manifests/1")
+    with pytest.raises(Denied, match="wants credentials"):
+        store_at(registry).write_manifest(b"{}", MANIFEST, "1")
+
+
 def test_a_tag_that_exists_is_not_moved_with_no_clobber(model: Path, changed: Path, registry: Registry) -> None:
     push(model, registry)
     sent = registry.uploaded
@@ -218,6 +234,7 @@ def test_deletion_refused_names_the_tag_that_stays(model: Path, registry: Regist
     ]
     assert record in registry.tags(REPO)
     assert registry.tags(REPO)["1"] in done.out
+    assert registry.count("DELETE", "/manifests/") == 2
 
 
 def test_a_record_that_is_gone_already_is_no_error(model: Path, registry: Registry) -> None:

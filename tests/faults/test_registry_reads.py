@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from modelcar.errors import Denied, NetworkError, NotFound
+from modelcar.errors import Denied, NetworkError, NotFound, RateLimited
 from modelcar.oci import Digest, digest_of
 from tests.doubles.registry import Amend, Basic, CutAnswer, Do, Quirks, Refuse, Registry
 from tests.pushing import ME, REPO, store_at, write_login
@@ -84,6 +84,14 @@ def test_a_server_without_ranges(registry: Registry) -> None:
 def test_asked_to_come_again(registry: Registry, status: int) -> None:
     registry.fault(Refuse(status, {"Retry-After": "0"}), "GET", "/blobs/")
     assert read(registry) == CONTENT
+
+
+def test_asked_to_come_again_tomorrow(registry: Registry) -> None:
+    """That long nobody waits."""
+    registry.fault(Refuse(429, {"Retry-After": "86400"}), "GET", "/storage/")
+    with pytest.raises(RateLimited, match="asks to slow down"):
+        read(registry)
+    assert registry.count("GET", "/storage/") == 1
 
 
 def test_a_blob_that_is_not_there(registry: Registry) -> None:

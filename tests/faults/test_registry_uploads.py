@@ -134,6 +134,13 @@ def test_5xx_that_stays_gives_up(model: Path, registry: Registry) -> None:
     assert registry.count("POST", status=502) == 1 + QUICK.retry
 
 
+def test_an_upload_that_can_not_begin_is_tried_by_its_caller_alone(model: Path, registry: Registry) -> None:
+    """The first POST is the check that one may push."""
+    registry.fault(Refuse(502), "POST", skip=1, times=None)
+    assert f"{registry.host} answered 502" in refusal(model, registry, 7, record=False)
+    assert registry.count("POST", status=502) == 1 + QUICK.retry
+
+
 def test_an_upload_that_is_cut_is_sent_again_and_the_finished_ones_stand(model: Path, registry: Registry) -> None:
     registry.fault(CutBody(SHARD // 2), "PATCH", skip=1)
     events: list[Event] = []
@@ -179,10 +186,19 @@ def test_a_put_whose_answer_is_lost_is_looked_for_before_anything_is_sent_again(
     assert registry.requests[lost + 1].method == "HEAD"
 
 
-def test_a_put_that_did_not_arrive_sends_the_layer_again(model: Path, registry: Registry) -> None:
-    registry.fault(Refuse(500), "PUT", "/blobs/uploads/")
+def test_a_put_that_did_not_arrive_is_asked_for_again_without_the_layer(model: Path, registry: Registry) -> None:
+    registry.fault(Refuse(500), "PUT", "/blobs/uploads/", times=2)
     push(model, registry)
-    assert layers_sent(registry) == [WHOLE, WHOLE, WHOLE]
+    assert layers_sent(registry) == [WHOLE, WHOLE]
+    assert registry.count("PATCH") == registry.count("PUT", "/blobs/uploads/", status=201)
+
+
+def test_a_put_that_never_arrives_gives_the_upload_up(registry: Registry) -> None:
+    registry.fault(Refuse(500), "PUT", "/blobs/uploads/", times=None)
+    with pytest.raises(NetworkError, match="answered 500"):
+        store_at(registry, tries=3).write_blob(UnmeasuredBlob(b"weights"))
+    assert (registry.count("PATCH"), registry.count("PUT")) == (1, 3)
+    assert registry.unfinished_uploads == 0
 
 
 def test_a_failed_upload_is_given_up(model: Path, registry: Registry) -> None:
@@ -203,14 +219,21 @@ def test_a_silent_registry_is_not_waited_for_forever(registry: Registry, method:
 # Registries that take no stream
 
 
-@pytest.mark.parametrize("status", [400, 405, 501])
-def test_a_registry_without_patch_gets_whole_bodies(model: Path, status: int) -> None:
-    """It is asked once; the digest is learned by reading first."""
+@pytest.mark.parametrize(("status", "asked"), [(400, 2), (404, 2), (405, 1), (416, 2), (501, 1)])
+def test_a_registry_without_patch_gets_whole_bodies(model: Path, status: int, asked: int) -> None:
+    """It is asked once, or twice where the first answer may be bad luck; the digest is learned by reading first."""
     with Registry(quirks=Quirks(patch_refusal=status)) as registry:
         digest = push(model, registry)
-        assert registry.count("PATCH") == 1
+        assert registry.count("PATCH") == asked
         puts = [each for each in registry.requests if each.method == "PUT" and "/blobs/uploads/" in each.target]
         assert sum(each.received for each in puts) == sum(blobs(registry, digest).values())
+
+
+@pytest.mark.parametrize("status", [400, 404, 416])
+def test_bad_luck_with_the_first_stream_is_no_dislike(model: Path, registry: Registry, status: int) -> None:
+    registry.fault(Refuse(status), "PATCH")
+    push(model, registry)
+    assert registry.count("PUT", "/blobs/uploads/", status=201) == registry.count("PATCH", status=202)
 
 
 def test_a_registry_without_patch_is_sent_to_again_when_it_breaks(model: Path) -> None:
@@ -264,6 +287,18 @@ def test_where_mounting_does_not_work_layers_are_sent(model: Path, registry: Reg
     rebuilt(model, registry, replace(QUICK, cache_from=(f"{registry.host}/{REPO}:1",), cache_dir=None))
     assert layers_sent(registry) == [WHOLE, WHOLE]
     assert registry.unfinished_uploads == 0
+
+
+@pytest.mark.parametrize(("status", "asked"), [(501, 1), (500, 1 + QUICK.retry)])
+def test_a_mount_that_fails_is_no_failure_of_the_build(
+    model: Path, registry: Registry, status: int, asked: int
+) -> None:
+    """501 says that it will never work."""
+    digest = Digest(registry.put_blob("acme/other", b"weights"))
+    registry.fault(Refuse(status), "POST", "mount=", times=None)
+    assert not store_at(registry, tries=1 + QUICK.retry).mount_blob(digest, f"{registry.host}/acme/other")
+    assert registry.count("POST", "mount=") == asked
+    push(model, registry)
 
 
 def rebuilt(model: Path, registry: Registry, options: BuildOptions) -> int:

@@ -180,7 +180,6 @@ def on_a_terminal(*args: str, env: dict[str, str]) -> tuple[str, str]:
         (["completion", "tcsh"], 2, "Invalid value for 'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'; see"),
         (["build", "none", "oci:out"], 3, "the folder none doesn't exist"),
         (["build", "model", "oci:out", "--include", "*.gguf"], 3, "no file is left by --include *.gguf"),
-        (["build", "model", "oci:out", "--cache-from", "oci:none"], 3, "there is no OCI layout at none"),
         (["ls", "oci:none"], 3, "there is no OCI layout at none"),
         (["pull", "oci:none", "out"], 3, "there is no OCI layout at none"),
         (["build", "model", "oci:model"], 6, "the folder model holds something else than an OCI layout"),

@@ -122,7 +122,6 @@ def test_what_skopeo_says_of_it(model: Path, tmp_path: Path, monkeypatch: pytest
     own = {
         "org.opencontainers.image.created": "2023-11-14T22:13:20Z",
         "org.opencontainers.image.licenses": "apache-2.0",
-        "org.opencontainers.image.title": "model",
     }
     assert index["annotations"] == {**own, "ticket": "b"}
     assert seen["Labels"] == {**own, "team": "a"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from modelcar import BuildOptions, BuildResult, build_image, pull_image
+from modelcar.errors import NetworkError, Refused
 from modelcar.events import Event, HashingStarted, LayerFinished, RecordWritten, Warned
+from modelcar.settings import Access
 from tests import peers
+from tests.bases import SHELL, write_base
 from tests.doubles.hub import Hub
 from tests.doubles.registry import Do, Refuse, Registry
 from tests.models import model_files, read_files, write_files
@@ -173,6 +177,46 @@ def test_another_image_may_give_its_layers(model: Path, registry: Registry) -> N
     assert (knowing.moved, knowing.digest) == ((0, 0), first.digest)
 
 
+def test_an_image_that_is_not_there_gives_no_layers(model: Path, registry: Registry) -> None:
+    missing = f"{registry.host}/acme/none:1"
+    build = Build(model, f"{registry.host}/acme/tiny:1", cache_from=(missing,))
+    assert build.warnings == [f"--cache-from {missing} gives no layers: {missing} doesn't exist"]
+    assert registry.tags("acme/tiny") == {"1": build.digest}
+
+
+# A tag that must not be moved
+
+
+@pytest.mark.parametrize("why", ["another label", "another base", "layers elsewhere"])
+def test_nothing_is_sent_to_an_image_that_must_not_change(
+    model: Path, registry: Registry, tmp_path: Path, why: str
+) -> None:
+    target = f"{registry.host}/acme/tiny:1"
+    first = Build(model, target)
+    if why == "layers elsewhere":
+        (model / WEIGHTS[0]).write_bytes(b"other")
+        Build(model, f"{registry.host}/acme/other:1")
+    wishes: dict[str, dict[str, Any]] = {
+        "another label": {"labels": {"a": "b"}},
+        "another base": {"base": write_base(tmp_path / "base", SHELL)},
+        "layers elsewhere": {},
+    }
+    registry.forget_requests()
+    with pytest.raises(Refused, match="--no-clobber forbids"):
+        Build(model, target, no_clobber=True, record_interval=0, **wishes[why])
+    assert {request.method for request in registry.requests} <= {"HEAD", "GET"}
+    assert registry.tags("acme/tiny") == {"1": first.digest}
+
+
+def test_the_image_that_is_there_already_may_be_built_again(model: Path, registry: Registry) -> None:
+    target = f"{registry.host}/acme/tiny:1"
+    first = Build(model, target)
+    registry.forget_requests()
+    again = Build(model, target, no_clobber=True, record_interval=0)
+    assert (again.digest, again.moved) == (first.digest, (0, 0))
+    assert {request.method for request in registry.requests} <= {"HEAD", "GET"}
+
+
 # Another repository of the same registry
 
 
@@ -280,3 +324,29 @@ def test_two_builders_of_one_plan_at_once_end_in_the_same_digest(hub: Hub, tmp_p
         assert one.digest == two.digest
         assert pulled(target, tmp_path / "pulled") == FILES
         assert tags_of(target) == ["1"]
+
+
+def test_an_error_is_not_hidden_by_that_of_leaving_a_record(model: Path, registry: Registry, tmp_path: Path) -> None:
+    authfile = tmp_path / "auth.json"
+    authfile.write_text("{}")
+    registry.fault(Do(lambda: authfile.write_text("no JSON")), "PATCH", skip=1)
+    registry.fault(Refuse(500), "PATCH", skip=1)
+    with pytest.raises(NetworkError, match="500"):
+        Build(model, f"{registry.host}/acme/tiny:1", workers=1, retry=0, access=Access(authfile=authfile))
+    assert registry.tags("acme/tiny") == {}
+
+
+def test_events_are_told_one_at_a_time(model: Path, registry: Registry) -> None:
+    registry.fault(Refuse(503), "PATCH", times=8)
+    telling, at_once = threading.Lock(), list[Event]()
+
+    def listen(event: Event) -> None:
+        if not telling.acquire(blocking=False):
+            at_once.append(event)
+            return
+        time.sleep(0.01)
+        telling.release()
+
+    options = BuildOptions(record_interval=0, workers=4, retry=9, retry_delay=0.001)
+    build_image(str(model), f"{registry.host}/acme/tiny:1", options, listener=listen)
+    assert at_once == []

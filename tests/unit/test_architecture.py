@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "retry": {"errors", "events"},
     "http": {"errors"},
     "oci": {"errors"},
-    "sources": {"errors", "http", "retry"},
+    "sources": {"errors", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "build": {"errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
     "image": {"errors", "events", "http", "oci", "retry", "settings", "stores"},

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import weakref
 from typing import Any, get_type_hints
 
 import pytest
 
 from modelcar import errors, events
+from modelcar.cli.progress import _Live
 from modelcar.errors import ModelcarError, NetworkError, RateLimited
+from modelcar.events import Cancel, LayerStarted
 
 
 def kinds(base: type[Any]) -> list[type[Any]]:
@@ -41,3 +45,21 @@ def test_every_event_is_json(kind: type[events.Event]) -> None:
     hints = get_type_hints(kind)
     values = {field.name: EXAMPLES[hints[field.name]] for field in dataclasses.fields(kind)}
     assert json.loads(json.dumps(kind(**values).as_dict())) == {"event": kind.__name__, **values}
+
+
+def test_a_switch_that_lives_long_keeps_none_that_nobody_needs() -> None:
+    parent = Cancel()
+    child = weakref.ref(Cancel(parent))
+    gc.collect()
+    assert child() is None
+    parent.set()
+
+
+def test_a_name_with_brackets_is_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with _Live() as live:
+        live(LayerStarted(0, "model[fp16].safetensors", 5, 1))
+    assert "model[fp16].safetensors" in capsys.readouterr().err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
@@ -18,16 +20,16 @@ from modelcar.build.publish import QUESTIONS, Publisher, forbidden, tag_names
 from modelcar.build.record import Record
 from modelcar.build.select import Selection, select
 from modelcar.build.send import Sender
-from modelcar.errors import Interrupted, NetworkError, UsageError
-from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned
+from modelcar.errors import Interrupted, ModelcarError, NetworkError, NotFound, UsageError
+from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned, one_at_a_time
 from modelcar.http import Http
 from modelcar.oci import Descriptor, Digest, Platform
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
-from modelcar.stores import Limits, Store, locate
+from modelcar.stores import Limits, Location, Store, locate
 
 _LAST_WORDS = 5.0
-"""Seconds that the registry may be silent when a stopped build writes its record."""
+"""Seconds that a stopped build waits at the most for its record to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Builder:
         source: `hf://OWNER/NAME[@REVISION]` or a folder.
         target: Where the image goes; None to plan without comparing.
         options: All wishes.
-        listener: Is told of what happens.
+        listener: Is told of what happens, from several threads, one call at a time.
         cancel: Ends it early.
     """
 
@@ -81,10 +83,12 @@ class Builder:
         self, source: str, target: str | None, options: BuildOptions, listener: Listener, cancel: Cancel | None = None
     ) -> None:
         self._options = options
-        self._listener = listener
+        self._listener = one_at_a_time(listener)
         self._started = time.monotonic()
         # The user's switch ends a build, and so does its own first failure.
-        self._patience = Patience(Cancel(cancel), listener, tries=1 + options.retry, first_wait=options.retry_delay)
+        self._patience = Patience(
+            Cancel(cancel), self._listener, tries=1 + options.retry, first_wait=options.retry_delay
+        )
         self._http = Http(ca_file=options.access.ca_file, connections=4 * options.workers)
         self._source: Source = open_source(source, self._http)
         self._target = locate(target, self._http, options.access, self._patience) if target is not None else None
@@ -102,7 +106,7 @@ class Builder:
         try:
             base = self._base()
             plan = self._plan(*self._choose(base))
-            fates = self._fates(plan, _mount_nothing) if self._target is not None else _all_to_send(plan)
+            fates = self._fates(self._target, plan, _mount_nothing) if self._target else _all_to_send(plan)
             return self._result(plan, fates, base, None)
         finally:
             self._close()
@@ -118,19 +122,22 @@ class Builder:
         record = None
         try:
             base = self._base()
+            # An image that must stay can at most prove to be the same: nothing is sent, mounted or recorded then.
             taken = tag_names(target) if self._options.no_clobber else None
             chosen = self._choose(base)
             if taken is None:
                 target.store.prepare()
             plan = self._plan(*chosen)
-            record = self._record(target.store, plan)
-            fates = self._fates(plan, target.store.mount_blob, record)
+            if taken is None:
+                record = self._record(target.store, plan)
+            fates = self._fates(target, plan, target.store.mount_blob if taken is None else _mount_nothing, record)
             if taken is not None and any(fate.stored is None for fate in fates):
                 raise forbidden(target, taken)
             sender = Sender(self._source, target.store, self._patience, self._listener)
             publisher = Publisher(target, plan, base, sender, self._patience, self._listener)
-            publisher.place_base()
-            stored = self._send(plan, fates, sender, record)
+            if taken is None:
+                publisher.place_base()
+            stored = self._send(target.store, plan, fates, sender, record)
             image = self._assemble(plan, base, stored)
             pushed = publisher.publish(image, stored, clobber=not self._options.no_clobber)
             if record is not None:
@@ -150,16 +157,25 @@ class Builder:
             return result
         except (KeyboardInterrupt, Interrupted, NetworkError):
             if record is not None:
-                self._leave(record)
+                self._leave(target, record)
             raise
         finally:
             self._close()
 
-    def _leave(self, record: Record) -> None:
+    def _leave(self, target: Location, record: Record) -> None:
         """Let a build that was stopped write its record, in a moment: another machine may go on with it."""
-        assert self._target is not None
-        http = Http(ca_file=self._options.access.ca_file, silence=_LAST_WORDS)
-        record.leave(locate(str(self._target), http, self._options.access, Patience(tries=1)).store)
+        patience = Patience(Cancel(), tries=1)
+
+        def leave() -> None:
+            # What stopped the build is what the user has to hear of.
+            with suppress(ModelcarError):
+                http = Http(ca_file=self._options.access.ca_file, silence=_LAST_WORDS)
+                record.leave(locate(str(target), http, self._options.access, patience).store)
+
+        thread = threading.Thread(target=leave, daemon=True)
+        thread.start()
+        thread.join(_LAST_WORDS)
+        patience.cancel.set()
 
     def _close(self) -> None:
         self._patience.cancel.set()
@@ -206,11 +222,10 @@ class Builder:
             return None
         return Record(store, plan.id, self._listener, self._options.record_interval)
 
-    def _fates(self, plan: Plan, mount: Mount, record: Record | None = None) -> tuple[LayerFate, ...]:
+    def _fates(self, target: Location, plan: Plan, mount: Mount, record: Record | None = None) -> tuple[LayerFate, ...]:
         """What exists already, by all that is known."""
-        known = self._known(plan, record) if self._options.use_cache else KnownLayers()
-        assert self._target is not None
-        store = self._target.store
+        known = self._known(target, plan, record) if self._options.use_cache else KnownLayers()
+        store = target.store
 
         def fate(layer: PlannedLayer) -> LayerFate:
             stored, how = known.find(layer, store, mount) or (None, "send")
@@ -221,25 +236,24 @@ class Builder:
         self._listener(Planned(len(fates), plan.size, len(there), sum(fate.layer.size for fate in there)))
         return fates
 
-    def _known(self, plan: Plan, record: Record | None) -> KnownLayers:
-        assert self._target is not None
-        store = self._target.store
+    def _known(self, target: Location, plan: Plan, record: Record | None) -> KnownLayers:
         known = KnownLayers()
-        known.add_image(store, layers_if_any(self._target))
+        known.add_image(target.store, layers_if_any(target))
         for cache in self._caches:
-            known.add_image(cache.store, layers_of(cache))
+            try:
+                known.add_image(cache.store, layers_of(cache))
+            except NotFound as error:
+                self._listener(Warned(f"--cache-from {cache} gives no layers: {error.what}"))
         if record is not None:
-            known.add_image(store, record.read())
+            known.add_image(target.store, record.read())
         for key, name, digest, size in self._memory.layers([layer.key for layer in plan.layers]):
             known.add(key, Candidate(digest, size, name))
         return known
 
     def _send(
-        self, plan: Plan, fates: tuple[LayerFate, ...], sender: Sender, record: Record | None
+        self, store: Store, plan: Plan, fates: tuple[LayerFate, ...], sender: Sender, record: Record | None
     ) -> dict[int, Descriptor]:
         """All layers' blobs by number, those sent that have to be."""
-        assert self._target is not None
-        store = self._target.store
         stored: dict[int, Descriptor] = {}
 
         def finished(number: int, layer: PlannedLayer, blob: Descriptor) -> None:

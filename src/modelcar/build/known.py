@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from modelcar.build.plan import KEY, PlannedLayer
-from modelcar.errors import ModelcarError, NotFound
+from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, NotFound
 from modelcar.oci import Descriptor, Digest, Index, Manifest
 from modelcar.oci.manifest import decode
 from modelcar.stores import Location, ReadableStore, Store
@@ -90,7 +90,7 @@ def layers_if_any(location: Location, version: str | None = None) -> tuple[Descr
         return layers_of(location, version)
     except NotFound:
         return ()
-    except ModelcarError as error:
-        if error.exit_code in (4, 7):
-            raise
+    except (Denied, NetworkError, Interrupted):
+        raise
+    except ModelcarError:
         return ()

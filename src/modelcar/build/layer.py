@@ -88,20 +88,21 @@ class LayerBlob:
         if len(order) == 1:
             yield self._content(order[0])
             return
-        with ThreadPoolExecutor(_AHEAD // 2, thread_name_prefix="read-ahead") as pool:
-            ahead: deque[tuple[SourceFile, Future[bytes] | None]] = deque()
-            waiting = iter(order)
-            try:
-                while True:
-                    while len(ahead) < _AHEAD and (file := next(waiting, None)):
-                        small = file.size <= PIECE
-                        ahead.append((file, pool.submit(self._whole, file) if small else None))
-                    if not ahead:
-                        return
-                    file, fetched = ahead.popleft()
-                    yield iter([fetched.result()]) if fetched else self._content(file)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ThreadPoolExecutor(_AHEAD // 2, thread_name_prefix="read-ahead")
+        ahead: deque[tuple[SourceFile, Future[bytes] | None]] = deque()
+        waiting = iter(order)
+        try:
+            while True:
+                while len(ahead) < _AHEAD and (file := next(waiting, None)):
+                    small = file.size <= PIECE
+                    ahead.append((file, pool.submit(self._whole, file) if small else None))
+                if not ahead:
+                    return
+                file, fetched = ahead.popleft()
+                yield iter([fetched.result()]) if fetched else self._content(file)
+        finally:
+            # What is being read ends by itself: an upload that broke doesn't wait for it.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _whole(self, file: SourceFile) -> bytes:
         return b"".join(self._content(file))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from modelcar.build.assemble import ModelLayer
 from modelcar.build.known import layers_if_any
 from modelcar.build.plan import KEY, PlannedLayer
-from modelcar.errors import ContentMismatch, ModelcarError, NetworkError, NotFound, Refused
+from modelcar.errors import ContentMismatch, Denied, Interrupted, ModelcarError, NotFound, Refused
 from modelcar.events import Listener, RecordWritten, Warned
 from modelcar.oci import Config, Descriptor, Digest, Execution, Manifest, RootFS, media
 from modelcar.oci import config as configs
@@ -110,9 +110,11 @@ class Record:
             self._digest = store.write_manifest(content, media.OCI_MANIFEST, self.tag)
             self._has_news = False
             self._listener(RecordWritten(self.tag, len(joined)))
+        except Interrupted:
+            raise
         except ModelcarError as error:
             # The network may be back by the next time; a refusal won't change.
-            self._refused = not isinstance(error, NetworkError)
+            self._refused = isinstance(error, Refused | Denied)
             self._listener(Warned(f"no record of the unfinished build is kept: {error.what}"))
 
 

@@ -27,7 +27,7 @@ class Sender:
         source: Where files are read.
         store: Where layers go.
         patience: How both are tried again.
-        listener: Is told of each layer; calls come from several threads, one at a time.
+        listener: Is told of each layer, from several threads.
     """
 
     def __init__(self, source: Source, store: Store, patience: Patience, listener: Listener) -> None:
@@ -53,8 +53,10 @@ class Sender:
             finished: Called for each as soon as it is in the store.
 
         Raises:
-            ModelcarError: The first that any layer ended with; the others are stopped then.
-            KeyboardInterrupt: Passed through; the workers are told to stop.
+            ModelcarError: The first that any layer ended with.
+            KeyboardInterrupt: Passed through.
+
+        After either the workers are told to stop, and have a moment for it: one may wait for a server much longer.
         """
         waiting: queue.SimpleQueue[tuple[int, PlannedLayer]] = queue.SimpleQueue()
         for item in sorted(layers, key=lambda item: -item[1].size):
@@ -69,8 +71,8 @@ class Sender:
             except queue.Empty:
                 outcomes.put(None)
             except Exception as error:  # noqa: BLE001 - it is raised again, in the caller's thread
+                outcomes.put(error)  # before those that it stops
                 self._patience.cancel.set()
-                outcomes.put(error)
             else:
                 outcomes.put(None)
 
@@ -79,13 +81,13 @@ class Sender:
         for thread in threads:
             thread.start()
         try:
-            errors = [error for _ in threads if (error := outcomes.get()) is not None]
-        except KeyboardInterrupt:
+            for _ in threads:
+                if (error := outcomes.get()) is not None:
+                    raise error
+        except BaseException:
             self._patience.cancel.set()
             _join(threads, seconds=2)
             raise
-        if errors:
-            raise errors[0]
         self._patience.check()
 
     def send(self, number: int, layer: PlannedLayer) -> Descriptor:
@@ -98,7 +100,7 @@ class Sender:
 
         def attempt() -> Descriptor:
             blob = LayerBlob(layer, self._source, self._patience, _Meter(self, number))
-            self._tell(LayerStarted(number, layer.title, layer.size, next(attempts)))
+            self._listener(LayerStarted(number, layer.title, layer.size, next(attempts)))
             try:
                 return self._store.write_blob(blob)
             finally:
@@ -113,12 +115,8 @@ class Sender:
                 if not any(others):
                     raise
             else:
-                self._tell(LayerFinished(number, layer.title, stored.digest, stored.size, "sent"))
+                self._listener(LayerFinished(number, layer.title, stored.digest, stored.size, "sent"))
                 return stored
-
-    def _tell(self, event: LayerStarted | LayerFinished | LayerProgress) -> None:
-        with self._lock:
-            self._listener(event)
 
 
 class _Meter:
@@ -137,7 +135,7 @@ class _Meter:
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_EVERY:
             self._told_at = now
-            self._sender._tell(LayerProgress(self._number, self._sent))
+            self._sender._listener(LayerProgress(self._number, self._sent))
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

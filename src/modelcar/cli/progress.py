@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,24 +26,14 @@ _EVERY = 10.0
 def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
     """Who listens to a build: JSON lines on stdout, a live area on a terminal, else a line now and then on stderr."""
     if format == "json":
-        yield _locked(_as_json)
+        yield _as_json
     elif quiet:
-        yield _locked(_warnings_only)
+        yield _warnings_only
     elif sys.stderr.isatty():
         with _Live() as live:
-            yield _locked(live)
+            yield live
     else:
-        yield _locked(_Lines())
-
-
-def _locked(inner: Listener) -> Listener:
-    lock = threading.Lock()
-
-    def listen(event: Event) -> None:
-        with lock:
-            inner(event)
-
-    return listen
+        yield _Lines()
 
 
 def _as_json(event: Event) -> None:
@@ -143,7 +132,11 @@ class _Live:
         from rich.table import Column
 
         self._progress: Progress = Progress(
-            TextColumn("{task.description}", table_column=Column(max_width=44, no_wrap=True, overflow="ellipsis")),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(max_width=44, no_wrap=True, overflow="ellipsis"),
+            ),
             BarColumn(bar_width=24),
             DownloadColumn(),
             TransferSpeedColumn(),

@@ -12,7 +12,9 @@ from modelcar.retry import Patience
 from modelcar.sources.contract import Reader, Source, SourceFile
 
 _RECONNECTS = 4
-"""In a row without a byte in between: their waits sum up to less than a proxy's patience with an idle upload."""
+_FIRST_WAIT = 0.25
+"""Seconds. With all reconnections in a row, without a byte in between, the waits come to less than five: no proxy gives
+up an idle upload so soon."""
 
 
 def read_file(source: Source, file: SourceFile, patience: Patience, reader: Reader | None = None) -> Iterator[bytes]:
@@ -25,7 +27,7 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
     Args:
         source: Where it is read.
         file: What is read.
-        patience: How to wait between reconnections.
+        patience: What ends it early, and who is told of reconnections; how they wait is no matter of its.
         reader: One that was opened at offset 0 already.
 
     Raises:
@@ -35,6 +37,7 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
         ContentMismatch: More or fewer bytes than stated, or other ones.
     """
     check = _check_of(file)
+    reconnecting = Patience(patience.cancel, patience.listener, first_wait=_FIRST_WAIT)
     offset = failures = 0
     while True:
         try:
@@ -60,7 +63,7 @@ def read_file(source: Source, file: SourceFile, patience: Patience, reader: Read
             failures += 1
             if error.final or failures > _RECONNECTS:
                 raise
-            patience.pause(file.path, error, failures)
+            reconnecting.pause(file.path, error, failures)
     if check and check.hexdigest() != (file.digest or "").partition(":")[2]:
         raise ContentMismatch(f"{file.path}: the bytes read are not those of {file.digest}, which the source states")
 

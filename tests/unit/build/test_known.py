@@ -9,7 +9,7 @@ import pytest
 from modelcar.build.assemble import model_layer
 from modelcar.build.known import Candidate, KnownLayers, layers_if_any, layers_of
 from modelcar.build.plan import PlannedLayer
-from modelcar.errors import Denied, NotFound
+from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, NotFound
 from modelcar.oci import Descriptor, Digest, Index, Manifest, Platform, digest_of, media
 from modelcar.oci.manifest import encode
 from modelcar.sources import SourceFile
@@ -114,10 +114,15 @@ def test_no_image_and_one_that_can_not_be_understood_teach_nothing() -> None:
 
 
 class Closed(MemoryStore):
+    error: ModelcarError
+
     def manifest(self, version: str) -> StoredManifest:
-        raise Denied("no right to read")
+        raise self.error
 
 
-def test_no_right_to_read_is_no_empty_cache() -> None:
-    with pytest.raises(Denied):
-        layers_if_any(Location(Closed(), "x"))
+@pytest.mark.parametrize("error", [Denied("no right to read"), NetworkError("gone"), Interrupted("stopped")])
+def test_an_image_that_could_not_be_asked_for_is_no_empty_cache(error: ModelcarError) -> None:
+    store = Closed()
+    store.error = error
+    with pytest.raises(type(error)):
+        layers_if_any(Location(store, "x"))

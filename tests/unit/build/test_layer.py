@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from modelcar.errors import ContentMismatch, Interrupted, NetworkError, RateLimi
 from modelcar.events import Cancel, Event, Waiting
 from modelcar.oci import digest_of
 from modelcar.retry import Patience
+from modelcar.sources import SourceFile
 from modelcar.stores.contract import NotRead
 from tests.doubles.content import PIECE, Content, Generated, Sparse, read
 from tests.doubles.in_memory import Break, MemorySource, git_sha1
@@ -90,9 +94,44 @@ def test_a_pass_that_ends_early_lets_go_of_the_source(taken: int) -> None:
     for _, _ in zip(range(taken), stream, strict=False):
         pass
     stream.close()
-    assert source.open_now == 0
+    assert everything_closed(source)
     with pytest.raises(NotRead):
         _ = stream.digest
+
+
+def everything_closed(source: MemorySource) -> bool:
+    """Also what was being read ahead, for which nobody waits."""
+    until = time.monotonic() + 30
+    while source.open_now and time.monotonic() < until:
+        time.sleep(0.001)
+    return source.open_now == 0
+
+
+class Slow(MemorySource):
+    """Files of which `b` isn't answered for until it is over."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": b"a", "b": b"b"})
+        self.over = threading.Event()
+        self.asked = threading.Event()
+        self.answered = False
+
+    def open(self, file: SourceFile, offset: int = 0) -> Any:
+        if file.path == "b":
+            self.asked.set()
+            self.over.wait(30)
+            self.answered = True
+        return super().open(file, offset)
+
+
+def test_an_upload_that_breaks_does_not_wait_for_what_is_read_ahead() -> None:
+    source = Slow()
+    pieces = blob_of(source)._contents()
+    next(pieces)
+    assert source.asked.wait(30)
+    pieces.close()
+    assert not source.answered
+    source.over.set()
 
 
 def test_large_files_are_read_in_the_order_of_the_tar() -> None:
@@ -114,6 +153,14 @@ def test_reading_goes_on_where_the_connection_broke(at: int) -> None:
     assert [offset for path, offset in source.opened if path == "a"] == [0, at, at]
     assert [event.what for event in events if isinstance(event, Waiting)] == ["a", "a"]
     assert blob.read == content.size + 1
+
+
+def test_the_wait_between_requests_is_not_spent_inside_an_upload() -> None:
+    events: list[Event] = []
+    source = MemorySource({"a": b"0123456789"}, breaks=(Break("a", 5, BROKEN),))
+    bytes_of(blob_of(source, Patience(listener=events.append, first_wait=600)))
+    (wait,) = [event.seconds for event in events if isinstance(event, Waiting)]
+    assert wait < 1
 
 
 def test_small_files_that_are_read_ahead_go_on_too() -> None:
@@ -160,7 +207,7 @@ def test_wrong_bytes_of_a_file(stated: str | None, size: int, said: str, beside:
     with pytest.raises(ContentMismatch, match=said) as raised:
         bytes_of(blob_of(source))
     assert raised.value.what.startswith("a: ")
-    assert source.open_now == 0
+    assert everything_closed(source)
 
 
 def test_right_git_sha1_and_no_digest_at_all() -> None:

@@ -9,7 +9,7 @@ import pytest
 from modelcar.build.assemble import ModelLayer, model_layer
 from modelcar.build.plan import PlannedLayer
 from modelcar.build.record import Record
-from modelcar.errors import Denied, ModelcarError, NetworkError, Refused
+from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.events import Event, RecordWritten, Warned
 from modelcar.oci import Digest
 from modelcar.sources import SourceFile
@@ -128,10 +128,22 @@ def test_a_refusal_is_the_last_time_it_is_tried(error: ModelcarError) -> None:
     assert recording.warnings == [f"no record of the unfinished build is kept: {error}"]
 
 
-def test_after_a_broken_network_it_is_tried_again() -> None:
+@pytest.mark.parametrize("error", [NetworkError("gone"), NotFound("a blob of it is gone")])
+def test_what_may_be_over_the_next_time_is_tried_again(error: ModelcarError) -> None:
     store = FailingStore()
-    store.error = NetworkError("gone")
+    store.error = error
     recording = Recording(store, interval=0)
     recording.finish("a")
     recording.finish("b")
     assert store.writes == 2
+
+
+def test_a_build_that_is_stopped_while_it_is_written_can_still_leave_it() -> None:
+    store = FailingStore()
+    store.error = Interrupted("stopped")
+    recording = Recording(store, interval=0)
+    with pytest.raises(Interrupted):
+        recording.finish("a")
+    assert recording.warnings == []
+    recording.record.leave(MemoryStore(blobs=store.blobs))
+    assert recording.written == [1]

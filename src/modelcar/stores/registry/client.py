@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from modelcar.errors import Denied, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.http import Broke, Http, Response, check_status, is_loopback, origin, shown
 from modelcar.oci import Reference
-from modelcar.retry import Patience
+from modelcar.retry import AtOnce, Patience
 from modelcar.settings import Access
 from modelcar.stores.registry.auth import Authorizer
 from modelcar.stores.registry.credentials import Credentials
@@ -83,7 +83,7 @@ class Client:
         body: bytes | None = None,
         silence: float | None = None,
     ) -> Response:
-        """An answer that isn't "later" and not "who are you": tried again as often as need be.
+        """Any answer that isn't "later": tried again as often as need be.
 
         Args:
             method: The HTTP verb.
@@ -96,7 +96,7 @@ class Client:
             silence: Seconds to wait for an answer, where that takes long.
 
         Raises:
-            Denied: 401 and 403, whatever was tried.
+            Denied: The token server refuses.
             NetworkError: After all tries.
         """
 
@@ -106,11 +106,7 @@ class Client:
             )
             return self._in_time(response, what)
 
-        response = self.patience.persist(attempt, what)
-        if response.status in (401, 403):
-            with response:
-                raise self.error(refusal_of(response), what)
-        return response
+        return self.patience.persist(attempt, what)
 
     def ask_once(
         self,
@@ -144,9 +140,7 @@ class Client:
                 return response
             response.close()
             if body is not None and not isinstance(body, bytes):
-                raise NetworkError(
-                    f"{self._registry} asks for credentials anew in the middle of an upload", retry_after=0
-                )
+                raise AtOnce(f"{self._registry} asks for credentials anew in the middle of an upload")
 
     def open(self, url: str, what: str, headers: Mapping[str, str]) -> Response:
         """GET something large. One try: the caller goes on from where it was.

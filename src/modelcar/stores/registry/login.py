@@ -7,7 +7,7 @@ from modelcar.http import Http, shown
 from modelcar.oci import Reference
 from modelcar.retry import Patience
 from modelcar.settings import Access
-from modelcar.stores.registry.client import Client
+from modelcar.stores.registry.client import Client, refusal_of
 from modelcar.stores.registry.credentials import Credentials
 
 
@@ -23,6 +23,8 @@ def check_credentials(registry: str, credentials: Credentials, http: Http, acces
     what = f"logging in to {registry}"
     url = f"{client.base()}/v2/"
     with client.ask("GET", url, what, actions="") as response:
+        if response.status in (401, 403):
+            raise client.error(refusal_of(response), what)
         # Sites that are no registry send people to a page of theirs.
         if response.status != 200 or response.url != url:
             raise Refused(f"{what}: it answered {response.status} at {shown(response.url)}", "is that a registry?")

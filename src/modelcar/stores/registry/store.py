@@ -56,6 +56,8 @@ class RegistryStore:
                 return Descriptor(_type_of(response), Digest(digest), int(length))
             if response.status == 404:
                 raise self._absent(version)
+            if response.status in (401, 403):
+                raise self._client.error(refusal_of(response), self._named(version))
         stored = self.manifest(version)
         return Descriptor(stored.media_type, stored.digest, len(stored.content))
 
@@ -117,8 +119,8 @@ class RegistryStore:
             return False
         try:
             return self._uploader.mount(digest, repository)
-        except Denied:
-            return False  # perhaps that repository is only not ours to read: then the bytes are sent
+        except (Denied, NetworkError):
+            return False  # perhaps that repository is only not ours to read: whatever it is, the bytes are sent
 
     def write_manifest(self, content: bytes, media_type: str, version: str) -> Digest:
         """See `Store.write_manifest`."""
@@ -138,7 +140,8 @@ class RegistryStore:
         what = self._named(version)
         if refusal.codes & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}:
             return NotFound(f"{what}: the registry has lost a blob of it{refusal.said}", "run it again")
-        is_immutable = "TAG_INVALID" in refusal.codes or "immutable" in refusal.said.lower()
+        words = " ".join((refusal.said, *refusal.codes)).lower()
+        is_immutable = "TAG_INVALID" in refusal.codes or "immutable" in words
         if not is_digest(version) and (refusal.status in (409, 412) or is_immutable):
             return Refused(f"{what}: the registry forbids to move the tag{refusal.said}")
         return self._client.error(refusal, what)
@@ -148,7 +151,7 @@ class RegistryStore:
         for version in (tag, digest):
             url = self._client.url(f"manifests/{version}")
             try:
-                with self._client.ask("DELETE", url, f"deleting {tag}", actions=DELETE) as response:
+                with self._client.ask_once("DELETE", url, actions=DELETE) as response:
                     if response.status in (200, 202, 204, 404):
                         return True
             except (Denied, NetworkError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from urllib.parse import quote
 
 from modelcar.errors import ContentMismatch, Interrupted, ModelcarError, NetworkError, RateLimited
@@ -16,8 +17,15 @@ from modelcar.oci import Descriptor, Digest
 from modelcar.stores.contract import Blob, BlobStream
 from modelcar.stores.registry.client import PUSH, Client, Refusal, refusal_of
 
-_DISLIKES_STREAM = frozenset({400, 404, 405, 411, 415, 416, 501})
+_DISLIKES_STREAM = frozenset({405, 411, 415, 501})
+_PERHAPS_DISLIKES = frozenset({400, 404, 416})
+"""Said of one upload, it was that one's bad luck; said of the next one too, it is meant for all."""
+
 _LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
+
+
+class _Lost(NetworkError):
+    """The registry knows nothing of an upload that it began."""
 
 
 class Uploader:
@@ -31,6 +39,7 @@ class Uploader:
         self._client = client
         self._takes_streams = True
         self._has_taken_one = False
+        self._is_in_doubt = False
 
     def prepare(self) -> None:
         """Begin an upload and give it up, to see that it may be.
@@ -40,7 +49,10 @@ class Uploader:
             NotFound: The repository has to be made first.
             NetworkError: The registry can't be reached.
         """
-        self._give_up(self._begin())
+        url = self._uploads()
+        with self._client.ask("POST", url, self._pushing(), actions=PUSH, body=b"") as response:
+            location = self._begun(response)
+        self._give_up(location)
 
     def send(self, blob: Blob) -> Descriptor:
         """Upload a blob, in one try. See `Store.write_blob`."""
@@ -69,7 +81,6 @@ class Uploader:
             digest = stream.digest
             if blob.digest not in (None, digest):
                 raise ContentMismatch(f"{blob.title}: the bytes are those of {digest}, not of {blob.digest}")
-            # Nothing but a wish to wait leaves an upload as it was.
             self._patiently_commit(location, digest, blob)
             return Descriptor("", digest, stream.size)
 
@@ -93,13 +104,21 @@ class Uploader:
             raise
 
     def _begin(self) -> str:
-        url = self._client.url("blobs/uploads/")
-        what = f"pushing to {self._client.name}"
-        with self._client.ask("POST", url, what, actions=PUSH, body=b"") as response:
-            location = response.headers.get("Location")
-            if response.status not in (201, 202) or not location:
-                raise self._client.error(refusal_of(response), what)
-            return self._client.absolute(location, url)
+        with self._client.ask_once("POST", self._uploads(), actions=PUSH, body=b"") as response:
+            check_status(response, self._pushing())
+            return self._begun(response)
+
+    def _begun(self, response: Response) -> str:
+        location = response.headers.get("Location")
+        if response.status not in (201, 202) or not location:
+            raise self._client.error(refusal_of(response), self._pushing())
+        return self._client.absolute(location, self._uploads())
+
+    def _uploads(self) -> str:
+        return self._client.url("blobs/uploads/")
+
+    def _pushing(self) -> str:
+        return f"pushing to {self._client.name}"
 
     def _patch(self, location: str, stream: BlobStream, blob: Blob) -> str | None:
         """Stream the blob. The upload's next address; None where the registry doesn't take streams."""
@@ -111,25 +130,30 @@ class Uploader:
                 self._has_taken_one = True
                 return self._client.absolute(response.headers.get("Location", location), location)
             refusal = refusal_of(response)
-            dislikes = refusal.status in _DISLIKES_STREAM and "BLOB_UPLOAD_UNKNOWN" not in refusal.codes
-            if dislikes and not self._has_taken_one:
-                return None
+            if not self._has_taken_one and "BLOB_UPLOAD_UNKNOWN" not in refusal.codes:
+                perhaps = refusal.status in _PERHAPS_DISLIKES
+                if refusal.status in _DISLIKES_STREAM or (perhaps and self._is_in_doubt):
+                    return None
+                if perhaps:
+                    self._is_in_doubt = True
+                    raise _Lost(f"{blob.title}: the registry answered {refusal.status} to the upload{refusal.said}")
             raise self._error(response, refusal, blob)
 
     def _patiently_commit(self, location: str, digest: Digest, blob: Blob) -> None:
-        """`_commit` after a PATCH. A wish to wait is granted here: the bytes are there already."""
+        """`_commit` after a PATCH. The bytes are there already: only an upload that is lost has to begin anew."""
+        attempts = count()
 
-        def attempt() -> NetworkError | None:
+        def attempt() -> _Lost | None:
+            if next(attempts) and self._is_there(digest):
+                return None
             try:
                 self._commit(location, digest, blob)
-            except RateLimited:
-                raise
-            except NetworkError as error:
+            except _Lost as error:
                 return error
             return None
 
-        if error := self._client.patience.persist(attempt, blob.title):
-            raise error
+        if lost := self._client.patience.persist(attempt, blob.title):
+            raise lost
 
     def _commit(
         self, location: str, digest: Digest, blob: Blob, body: Iterator[bytes] | bytes = b"", size: int = 0
@@ -159,14 +183,14 @@ class Uploader:
 
     def _is_there(self, digest: Digest) -> bool:
         url = self._client.url(f"blobs/{digest}")
-        with self._client.ask("HEAD", url, f"looking for {digest[:19]}") as response:
+        with self._client.ask_once("HEAD", url) as response:
             return response.status < 400
 
     def _error(self, response: Response, refusal: Refusal, blob: Blob) -> ModelcarError:
         check_status(response, blob.title)
         if refusal.status in (404, 416) or refusal.codes & _LOST:
             # A load balancer lost the upload, or it took too long. A new one may do.
-            return NetworkError(f"{blob.title}: the registry has lost the upload{refusal.said}")
+            return _Lost(f"{blob.title}: the registry has lost the upload{refusal.said}")
         if "DIGEST_INVALID" in refusal.codes:
             return ContentMismatch(
                 f"{blob.title}: the registry got other bytes than were sent{refusal.said}", "run it again"
