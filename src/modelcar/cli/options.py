@@ -109,7 +109,7 @@ def image_options(command: F) -> F:
             "--cache-from",
             multiple=True,
             metavar="REF",
-            help="Take over layers of this image too, if it is there: of another repository of the registry; repeatable.",
+            help="Take over layers of this image too, of another repository of the registry; repeatable.",
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
         click.option(
