@@ -60,7 +60,7 @@ class Builds:
         self.target = f"oci:{self.layout}:tag"
         self.events: list[Event] = []
         before = write_files(folder / "before", {"model.safetensors": b"the image that is there before"})
-        build_image(str(before), self.target, BuildOptions(platforms=_ONE, cache_dir=None))
+        build_image(str(before), self.target, BuildOptions(base="none", platforms=_ONE, cache_dir=None))
 
     def run(
         self, source: str | Path = SOURCE, target: str = "", *, listener: Listener = ignore, **options: Any
@@ -71,7 +71,7 @@ class Builds:
             listener(event)
             self.events.append(event)
 
-        wishes = BuildOptions(**{"platforms": _ONE, "retry": 2, "retry_delay": 0.01, **options})
+        wishes = BuildOptions(**{"base": "none", "platforms": _ONE, "retry": 2, "retry_delay": 0.01, **options})
         return build_image(str(source), target or self.target, wishes, listener=listen)
 
     def fails(self, kind: type[ModelcarError], source: str | Path = SOURCE, **options: Any) -> str:

@@ -50,7 +50,7 @@ def modelcar(
 
 def image(source: str | Path, target: str, **wishes: Any) -> str:
     """Build by the library, in this process, which is faster. Returns the digest."""
-    return str(build_image(str(source), target, BuildOptions(**wishes)).digest)
+    return str(build_image(str(source), target, BuildOptions(**{"base": "none", **wishes})).digest)
 
 
 def built(*args: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:

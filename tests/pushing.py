@@ -29,7 +29,7 @@ ME = {"me": "the-secret"}
 SHARD = 2_000_000
 """Bytes of each of the model's two weight files: more than any buffer on the way holds."""
 
-QUICK = BuildOptions(retry=2, retry_delay=0.01, workers=1)
+QUICK = BuildOptions(base="none", retry=2, retry_delay=0.01, workers=1)
 """One layer at a time, so that it is known which request a fault will hit."""
 
 

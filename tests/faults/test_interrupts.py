@@ -190,7 +190,7 @@ def test_a_killed_build_sends_no_finished_layer_twice(hub: Hub, registry: Regist
 
 def build_with_record(target: str, interval: float) -> tuple[str, ...]:
     """A program that builds and records at this interval: the command line has none for it."""
-    options = f"BuildOptions(record_interval={interval}, workers=1)"
+    options = f"BuildOptions(base='none', record_interval={interval}, workers=1)"
     script = f"from modelcar import *; build_image({SOURCE!r}, {target!r}, {options})"
     return (sys.executable, "-c", script)
 

@@ -278,7 +278,9 @@ def test_what_is_no_platform(model: Path, platform: str) -> None:
 
 
 def test_without_base_each_platform_is_taken_once(model: Path) -> None:
-    result = plan_image(str(model), None, BuildOptions(platforms=("linux/amd64", "linux/riscv64", "linux/amd64")))
+    result = plan_image(
+        str(model), None, BuildOptions(base="none", platforms=("linux/amd64", "linux/riscv64", "linux/amd64"))
+    )
     assert [str(platform) for platform in result.platforms] == ["linux/amd64", "linux/riscv64"]
 
 

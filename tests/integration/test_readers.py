@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def build(model: Path, target: str) -> str:
-    wishes = BuildOptions(labels={"team": "a"}, annotations={"ticket": "b"})
+    wishes = BuildOptions(base="none", labels={"team": "a"}, annotations={"ticket": "b"})
     return str(build_image(str(model), target, wishes).digest)
 
 

@@ -61,7 +61,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 def build(model: Path, place: Place, image: str | None = None, *, memory: Path | None = None) -> BuildResult:
-    options = BuildOptions(access=place.access, cache_dir=memory, retry=1, retry_delay=0.01)
+    options = BuildOptions(base="none", access=place.access, cache_dir=memory, retry=1, retry_delay=0.01)
     return build_image(str(model), image or place.image, options)
 
 

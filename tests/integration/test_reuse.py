@@ -51,7 +51,7 @@ class Build:
 
     def __init__(self, source: str | Path, target: str, **wishes: Any) -> None:
         self.events: list[Event] = []
-        options = BuildOptions(**{"retry_delay": 0.01, **wishes})
+        options = BuildOptions(**{"base": "none", "retry_delay": 0.01, **wishes})
         self.result: BuildResult = build_image(str(source), target, options, listener=self.events.append)
         self.digest = str(self.result.digest)
 
@@ -252,7 +252,7 @@ def test_a_record_is_an_image_while_the_build_lasts(hub: Hub, tmp_path: Path) ->
                 manifest, config = (peers.skopeo_inspect(image, "--raw", *more) for more in ((), ("--config",)))
                 seen.append({"layers": manifest["layers"], "config": config["config"]})
 
-        options = BuildOptions(record_interval=0, workers=1)
+        options = BuildOptions(base="none", record_interval=0, workers=1)
         build_image(SOURCE, target, options, listener=look)
         assert [len(record["layers"]) for record in seen] == [1, 2, 3]
         assert seen[-1]["config"] == {"Labels": {"quay.expires-after": "2d"}}
@@ -274,7 +274,7 @@ def test_a_registry_that_refuses_deletion_keeps_the_tag_and_one_line_names_it(mo
 def test_a_builder_joins_what_another_one_has_recorded(hub: Hub, registry: Registry) -> None:
     """While the first sends its first layer, another one records two and dies: they stay in the first one's record."""
     target = f"{registry.host}/acme/tiny:1"
-    options = BuildOptions(record_interval=0, workers=1, cache_dir=None)
+    options = BuildOptions(base="none", record_interval=0, workers=1, cache_dir=None)
 
     def die_at_the_second(event: Event) -> None:
         if isinstance(event, RecordWritten) and event.layers == 2:
@@ -347,6 +347,6 @@ def test_events_are_told_one_at_a_time(model: Path, registry: Registry) -> None:
         time.sleep(0.01)
         telling.release()
 
-    options = BuildOptions(record_interval=0, workers=4, retry=9, retry_delay=0.001)
+    options = BuildOptions(base="none", record_interval=0, workers=4, retry=9, retry_delay=0.001)
     build_image(str(model), f"{registry.host}/acme/tiny:1", options, listener=listen)
     assert at_once == []

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "oci": {"errors"},
     "sources": {"errors", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
-    "build": {"errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
+    "base": {"oci"},
+    "build": {"base", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
     "image": {"errors", "events", "http", "oci", "retry", "settings", "stores"},
     "cli": {"build", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
 }
@@ -78,7 +79,7 @@ def test_each_part_imports_only_what_it_may(module: str) -> None:
 
 
 def test_sources_and_stores_know_nothing_of_each_other_nor_of_what_uses_them() -> None:
-    for part in ("sources", "stores", "oci", "http"):
+    for part in ("sources", "stores", "oci", "http", "base"):
         assert not MAY_IMPORT[part] & {"sources", "stores", "build", "image", "cli"}
     assert MAY_IMPORT["oci"] == {"errors"}
     assert all("cli" not in others for others in MAY_IMPORT.values())

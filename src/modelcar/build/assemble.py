@@ -34,12 +34,14 @@ class PlatformBase:
         layers: Lowest first.
         env: The base's environment, as `NAME=value`.
         entrypoint: Only that of a base which stands in for a shell.
+        cmd: Only that of our own base.
     """
 
     platform: Platform
     layers: tuple[BaseLayer, ...] = ()
     env: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,12 @@ def model_layer(blob: Descriptor, key: str, path: str | None, title: str) -> Mod
 
 
 def _config(base: PlatformBase, layers: Sequence[ModelLayer], description: Description) -> Config:
-    # KServe passes its shell line through `args`: an Entrypoint would swallow it, and a Cmd would never run.
+    # KServe passes its shell line through `args`: an Entrypoint would swallow it, and a Cmd runs only elsewhere.
     execution = Execution(
         user=USER,
         env=base.env or (_PATH_VARIABLE,),
         entrypoint=base.entrypoint or None,
+        cmd=base.cmd or None,
         working_dir="/",
         labels=dict(sorted(description.labels.items())) or None,
     )

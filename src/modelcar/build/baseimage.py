@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from modelcar import base as embedded
 from modelcar.build.assemble import BaseLayer, PlatformBase
 from modelcar.build.memory import Memory
 from modelcar.errors import NotFound, Refused
@@ -14,9 +16,7 @@ from modelcar.http import PIECE
 from modelcar.image.tree import ImageFile, ImageHead, read_head, read_layers
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
-from modelcar.stores import HashedStream, Location, Store
-
-_DEFAULT_PLATFORMS = ("linux/amd64", "linux/arm64", "linux/ppc64le", "linux/s390x")
+from modelcar.stores import Blob, BytesBlob, HashedStream, Location, Store
 
 _STAND_IN = ("/bin/link-model-and-wait",)
 """Entrypoint of PyPI's `modelcar-base-image`: a program that does what KServe's shell lines mean."""
@@ -31,15 +31,18 @@ class Base:
 
     Attributes:
         platforms: Each with its layers.
-        name: Its reference; None for no base, and for one of a layout, whose name is a path of this machine only.
+        name: Its reference; None for no base, for our own, which is in no registry, and for one of a layout, whose name
+            is a path of this machine only.
         digest: Of its index or manifest.
-        location: Where its blobs are.
+        location: Where its blobs are, but for those at hand.
+        at_hand: Blobs of layers that needn't be read from anywhere.
     """
 
     platforms: tuple[PlatformBase, ...]
     name: str | None = None
     digest: str | None = None
     location: Location | None = None
+    at_hand: Mapping[Digest, BytesBlob] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -49,7 +52,31 @@ class Base:
 
 def no_base(wanted: Sequence[str]) -> Base:
     """Nothing under the model, for the platforms wanted: each is only a small manifest then."""
-    return Base(tuple(map(PlatformBase, _each_once(map(parse_platform, wanted or _DEFAULT_PLATFORMS)))))
+    return Base(tuple(map(PlatformBase, _each_once(map(parse_platform, wanted)) or embedded.PLATFORMS)))
+
+
+def embedded_base(wanted: Sequence[str]) -> Base:
+    """Our own base, for the platforms wanted or all of its own.
+
+    Raises:
+        NotFound: It is not for a platform that is wanted.
+    """
+    chosen = _each_once(_find(parse_platform(text), embedded.PLATFORMS, "embedded") for text in wanted)
+    platforms, at_hand = [], {}
+    for platform in chosen or embedded.PLATFORMS:
+        blob = BytesBlob(embedded.layer(platform), f"base layer for {platform}")
+        layer = BaseLayer(blob.described_as(media.OCI_LAYER), blob.digest)
+        platforms.append(PlatformBase(platform, (layer,), cmd=embedded.CMD))
+        at_hand[blob.digest] = blob
+    return Base(tuple(platforms), at_hand=at_hand)
+
+
+def full_name(name: str) -> str:
+    """The reference of a base as its user names it: with its registry, also where that is `ubi9/ubi-micro` alone.
+
+    That is how our own base, in a container, names one that can do more.
+    """
+    return f"registry.access.redhat.com/{name}" if re.match(r"ubi\d+/", name) else name
 
 
 def read_base(location: Location, wanted: Sequence[str], memory: Memory, *, need_shell: bool) -> Base:
@@ -68,7 +95,7 @@ def read_base(location: Location, wanted: Sequence[str], memory: Memory, *, need
     """
     named, first = location, read_head(location)
     location = replace(location, digest=first.digest)  # all platforms are of one image, if the tag moves meanwhile
-    chosen = _each_once(_find(parse_platform(text), first.platforms, named) for text in wanted)
+    chosen = _each_once(_find(parse_platform(text), first.platforms, str(named)) for text in wanted)
     heads = {platform: read_head(location, platform) for platform in chosen or first.platforms}
     if need_shell:
         for platform, head in heads.items():
@@ -84,13 +111,11 @@ def send_base(base: Base, store: Store, patience: Patience) -> int:
         ModelcarError: As the stores do.
     """
     sent = 0
-    if base.location is None:
-        return sent
     for layer in {layer.descriptor.digest: layer for p in base.platforms for layer in p.layers}.values():
         digest = layer.descriptor.digest
-        if store.has_blob(digest) or store.mount_blob(digest, base.location.store.name):
+        if store.has_blob(digest) or (base.location and store.mount_blob(digest, base.location.store.name)):
             continue
-        blob = _BaseBlob(base.location, layer.descriptor)
+        blob = _blob(base, layer.descriptor)
         patience.persist(partial(store.write_blob, blob), blob.title)
         sent += layer.descriptor.size
     return sent
@@ -118,6 +143,12 @@ class _BaseBlob:
         return HashedStream(pieces())
 
 
+def _blob(base: Base, descriptor: Descriptor) -> Blob:
+    if base.location is None:
+        return base.at_hand[descriptor.digest]
+    return _BaseBlob(base.location, descriptor)
+
+
 def _public_name(location: Location) -> str | None:
     name = location.store.name
     if name.startswith("oci:"):
@@ -129,14 +160,12 @@ def _each_once(platforms: Iterable[Platform]) -> list[Platform]:
     return list(dict.fromkeys(platforms))
 
 
-def _find(platform: Platform, available: Sequence[Platform], location: Location) -> Platform:
+def _find(platform: Platform, available: Sequence[Platform], base: str) -> Platform:
     for other in available:
         if other.meets(platform):
             return other
     names = ", ".join(map(str, available))
-    raise NotFound(
-        f"the base {location} is not for {platform}", f"it is for {names}: choose among these with --platform"
-    )
+    raise NotFound(f"the base {base} is not for {platform}", f"it is for {names}: choose among these with --platform")
 
 
 def _platform_base(tree: ImageHead, platform: Platform) -> PlatformBase:

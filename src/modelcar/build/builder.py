@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
-from modelcar.build.baseimage import Base, no_base, read_base
+from modelcar.build.baseimage import Base, embedded_base, full_name, no_base, read_base
 from modelcar.build.hashing import with_digests
 from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of
 from modelcar.build.memory import Memory
-from modelcar.build.options import NO_BASE, BuildOptions, created
+from modelcar.build.options import EMBEDDED_BASE, NO_BASE, BuildOptions, created
 from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
 from modelcar.build.publish import QUESTIONS, Publisher, forbidden, tag_names
@@ -187,7 +187,9 @@ class Builder:
         options = self._options
         if options.base == NO_BASE:
             return no_base(options.platforms)
-        location = locate(options.base, self._http, options.access, self._patience)
+        if options.base == EMBEDDED_BASE:
+            return embedded_base(options.platforms)
+        location = locate(full_name(options.base), self._http, options.access, self._patience)
         return read_base(location, options.platforms, self._memory, need_shell=not options.base_without_shell)
 
     def _choose(self, base: Base) -> tuple[Snapshot, Selection, LayerLimits]:

@@ -14,6 +14,7 @@ from modelcar.build.select import Wish
 from modelcar.errors import UsageError
 from modelcar.settings import Access, cache_folder
 
+EMBEDDED_BASE = "embedded"
 NO_BASE = "none"
 DEFAULT_WORKERS = 4
 
@@ -24,7 +25,7 @@ class BuildOptions:
 
     Attributes:
         wish: Which files.
-        base: Reference of the image under the model, or `none`.
+        base: Reference of the image under the model, `embedded` for our own, or `none`.
         base_without_shell: Take a base in which KServe's shell lines can't run.
         platforms: `os/architecture[/variant]` each; none means all of the base.
         labels: Added to the config's labels.
@@ -44,7 +45,7 @@ class BuildOptions:
     """
 
     wish: Wish = field(default_factory=Wish)
-    base: str = NO_BASE
+    base: str = EMBEDDED_BASE
     base_without_shell: bool = False
     platforms: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)

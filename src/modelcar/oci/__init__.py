@@ -4,7 +4,7 @@ from modelcar.oci.config import Config, Execution, History, RootFS
 from modelcar.oci.digest import Digest, digest_of, is_digest, parse_digest
 from modelcar.oci.manifest import Descriptor, Index, Manifest, Platform, parse_platform
 from modelcar.oci.reference import Reference, parse_reference
-from modelcar.oci.tar import Framing, Member, frame
+from modelcar.oci.tar import Framing, Member, Symlink, frame
 
 __all__ = [
     "Config",
@@ -19,6 +19,7 @@ __all__ = [
     "Platform",
     "Reference",
     "RootFS",
+    "Symlink",
     "digest_of",
     "frame",
     "is_digest",

@@ -88,8 +88,8 @@ class Framing:
         raise KeyError(name)
 
 
-def frame(members: Sequence[Member]) -> Framing:
-    """The framing of files and of every folder above them."""
+def frame(members: Sequence[Member | Symlink]) -> Framing:
+    """The framing of files and links and of every folder above them."""
     entries: dict[str, Entry] = {member.name: member for member in members}
     for member in members:
         parent = dirname(member.name)
