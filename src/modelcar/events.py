@@ -48,7 +48,7 @@ class Planned(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayerStarted(Event):
-    """A layer's bytes begin to move, for the `attempt`-th time (from 1)."""
+    """A layer's bytes begin to move, for the `attempt`-th time (from 1). `size` is that of its tar."""
 
     layer: int
     title: str
@@ -58,7 +58,7 @@ class LayerStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayerProgress(Event):
-    """`sent` bytes of a layer have moved so far, in this attempt."""
+    """`sent` bytes of a layer's tar have moved so far, in this attempt."""
 
     layer: int
     sent: int
@@ -66,7 +66,7 @@ class LayerProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayerFinished(Event):
-    """A layer is in the store. `how` is `sent`, `reused` or `mounted`."""
+    """A layer is in the store, `size` bytes as its blob. `how` is `sent`, `reused` or `mounted`."""
 
     layer: int
     title: str

@@ -125,6 +125,7 @@ class MemoryStore:
     mountable: Mapping[str, set[Digest]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    holds_docker: bool = True
     keeps_records: bool = False
 
     def prepare(self) -> None: ...

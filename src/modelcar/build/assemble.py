@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelcar.build.plan import KEY, PATH
-from modelcar.oci import Config, Descriptor, Digest, Execution, History, Index, Manifest, Platform, RootFS, media
+from modelcar.build.plan import KEY, PATH, PlannedLayer
+from modelcar.oci import (
+    Config,
+    Descriptor,
+    Digest,
+    Execution,
+    Format,
+    History,
+    Index,
+    Manifest,
+    Platform,
+    RootFS,
+    StoredLayer,
+)
 from modelcar.oci import config as configs
 from modelcar.oci import manifest as manifests
 from modelcar.stores import BytesBlob
@@ -19,7 +31,7 @@ _PATH_VARIABLE = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 
 @dataclass(frozen=True, slots=True)
 class BaseLayer:
-    """A layer of a base image: its descriptor in the target's words, and its diffID."""
+    """A layer of a base image: its descriptor in OCI's words, and its diffID."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -46,10 +58,32 @@ class PlatformBase:
 
 @dataclass(frozen=True, slots=True)
 class ModelLayer:
-    """A layer of model files in the store: uncompressed, so that its digest is its diffID."""
+    """A layer of model files in a store.
+
+    Attributes:
+        descriptor: Of its blob, with the annotations by which the next build finds it.
+        diff_id: Of its tar.
+        key: What its bytes depend on, as one hash.
+        title: A name for people.
+    """
 
     descriptor: Descriptor
-    title: str
+    diff_id: Digest
+    key: str
+    title: str = ""
+
+    @property
+    def stored(self) -> StoredLayer:
+        """Its blob."""
+        return StoredLayer(self.descriptor.digest, self.descriptor.size, self.diff_id)
+
+    @property
+    def comment(self) -> str:
+        """Its key, for the config's history, which no manifest format and no tool that copies images leaves out.
+
+        That of a compressed layer names the blob too: a tool that compresses it anew makes another one of it.
+        """
+        return self.key if self.descriptor.digest == self.diff_id else f"{self.key} {self.descriptor.digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +116,47 @@ class Description:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def assemble(bases: Sequence[PlatformBase], layers: Sequence[ModelLayer], description: Description) -> Image:
-    """The image of a model on some platforms.
+def assemble(
+    bases: Sequence[PlatformBase],
+    layers: Sequence[ModelLayer],
+    description: Description,
+    format: Format = Format.OCI,
+) -> Image:
+    """The image of a model on some platforms. Docker's manifests hold no annotations: the configs tell the keys there.
 
     Raises:
         Refused: A manifest would be larger than registries take.
     """
     blobs, described = [], []
+    annotations = dict(description.annotations) if format is Format.OCI else None
+    above = [layer.descriptor for layer in layers]
     for base in bases:
+        under = [layer.descriptor for layer in base.layers]
         config = BytesBlob(configs.encode(_config(base, layers, description)), f"config for {base.platform}")
         manifest = Manifest(
             2,
-            config.described_as(media.OCI_CONFIG),
-            (*(layer.descriptor for layer in base.layers), *(layer.descriptor for layer in layers)),
-            media.OCI_MANIFEST,
-            dict(description.annotations),
+            config.described_as(format.config),
+            tuple(_in_words_of(format, descriptor) for descriptor in (*under, *above)),
+            format.manifest,
+            annotations,
         )
         blobs.append(config)
         described.append(manifests.describe(manifest, base.platform))
-    index = Index(2, tuple(d for d, _ in described), media.OCI_INDEX, dict(description.annotations))
+    index = Index(2, tuple(d for d, _ in described), format.index, annotations)
     return Image(tuple(blobs), tuple(described), manifests.describe(index))
 
 
-def model_layer(blob: Descriptor, key: str, path: str | None, title: str) -> ModelLayer:
-    """A stored blob as a layer of the model, with the annotations by which the next build finds it."""
-    annotations = {KEY: key, **({PATH: path} if path else {})}
-    return ModelLayer(Descriptor(media.OCI_LAYER, blob.digest, blob.size, annotations=annotations), title)
+def model_layer(layer: PlannedLayer, stored: StoredLayer) -> ModelLayer:
+    """What a planned layer has become."""
+    annotations = {KEY: layer.key, **({PATH: layer.path} if layer.path else {})}
+    blob = Descriptor(layer.compression.media_type, stored.digest, stored.size, annotations=annotations)
+    return ModelLayer(blob, stored.diff_id, layer.key, layer.title)
+
+
+def _in_words_of(format: Format, layer: Descriptor) -> Descriptor:
+    """A layer's descriptor as the manifests of a format have it."""
+    annotations = layer.annotations if format is Format.OCI else None
+    return Descriptor(format.layer(layer.media_type), layer.digest, layer.size, annotations=annotations)
 
 
 def _config(base: PlatformBase, layers: Sequence[ModelLayer], description: Description) -> Config:
@@ -121,14 +170,12 @@ def _config(base: PlatformBase, layers: Sequence[ModelLayer], description: Descr
         labels=dict(sorted(description.labels.items())) or None,
     )
     history = [History(description.created, "base image") for _ in base.layers]
-    history += [History(description.created, f"modelcar: {layer.title}") for layer in layers]
+    history += [History(description.created, f"modelcar: {layer.title}", layer.comment) for layer in layers]
     return Config(
         architecture=base.platform.architecture,
         os=base.platform.os,
         variant=base.platform.variant,
-        rootfs=RootFS(
-            "layers", (*(layer.diff_id for layer in base.layers), *(layer.descriptor.digest for layer in layers))
-        ),
+        rootfs=RootFS("layers", (*(layer.diff_id for layer in base.layers), *(layer.diff_id for layer in layers))),
         config=execution,
         created=description.created,
         history=tuple(history) or None,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from modelcar import base as embedded
 from modelcar.build.assemble import BaseLayer, PlatformBase
+from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
 from modelcar.errors import NotFound, Refused
 from modelcar.http import PIECE
@@ -35,14 +37,14 @@ class Base:
             is a path of this machine only.
         digest: Of its index or manifest.
         location: Where its blobs are, but for those at hand.
-        at_hand: Blobs of layers that needn't be read from anywhere.
+        at_hand: Blobs of layers that are not in `location`: made here.
     """
 
     platforms: tuple[PlatformBase, ...]
     name: str | None = None
     digest: str | None = None
     location: Location | None = None
-    at_hand: Mapping[Digest, BytesBlob] = field(default_factory=dict)
+    at_hand: Mapping[Digest, Blob] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -104,6 +106,37 @@ def read_base(location: Location, wanted: Sequence[str], memory: Memory, *, need
     return Base(platforms, _public_name(named), first.digest, location)
 
 
+def for_docker(base: Base, patience: Patience) -> Base:
+    """The same base with all its layers in gzip, the one compression that every reader of Docker's manifests takes.
+
+    A layer that is not compressed is read, to know what it becomes, and read again when it is sent: nothing is kept.
+
+    Raises:
+        Refused: It has a layer that Docker's manifests don't know.
+        ModelcarError: As its store does.
+    """
+    at_hand = dict(base.at_hand)
+    gzipped: dict[Digest, BaseLayer] = {}
+    for layer in {layer.descriptor.digest: layer for p in base.platforms for layer in p.layers}.values():
+        kind = media.compression(layer.descriptor.media_type)
+        if kind == "":
+            blob = _GzippedBlob(_blob(base, layer.descriptor))
+            descriptor = patience.persist(blob.measure, blob.title)
+            at_hand[descriptor.digest] = blob
+            gzipped[layer.descriptor.digest] = BaseLayer(descriptor, layer.diff_id)
+        elif kind != "gzip":
+            raise Refused(
+                f"the base {base.name or base.location} has a layer of type {layer.descriptor.media_type}, "
+                "and Docker's manifests know none but gzip",
+                "choose a base of gzip layers, or leave --image-format docker out",
+            )
+    platforms = tuple(
+        replace(p, layers=tuple(gzipped.get(layer.descriptor.digest, layer) for layer in p.layers))
+        for p in base.platforms
+    )
+    return replace(base, platforms=platforms, at_hand=at_hand)
+
+
 def send_base(base: Base, store: Store, patience: Patience) -> int:
     """Put the base's layers into the target: mounted where that can be, else copied. Returns the bytes sent.
 
@@ -113,7 +146,8 @@ def send_base(base: Base, store: Store, patience: Patience) -> int:
     sent = 0
     for layer in {layer.descriptor.digest: layer for p in base.platforms for layer in p.layers}.values():
         digest = layer.descriptor.digest
-        if store.has_blob(digest) or (base.location and store.mount_blob(digest, base.location.store.name)):
+        origin = base.location.store.name if base.location and digest not in base.at_hand else None
+        if store.has_blob(digest) or (origin and store.mount_blob(digest, origin)):
             continue
         blob = _blob(base, layer.descriptor)
         patience.persist(partial(store.write_blob, blob), blob.title)
@@ -143,8 +177,38 @@ class _BaseBlob:
         return HashedStream(pieces())
 
 
+class _GzippedBlob:
+    """Another blob, compressed as it is read."""
+
+    def __init__(self, plain: Blob) -> None:
+        self.title = plain.title
+        self.size: int | None = None
+        self.digest: Digest | None = None
+        self._plain = plain
+
+    def measure(self) -> Descriptor:
+        """Find out digest and size, by reading it once."""
+        with closing(self.open()) as stream:
+            for _ in stream:
+                pass
+        self.digest, self.size = stream.digest, stream.size
+        return Descriptor(media.OCI_LAYER_GZIP, stream.digest, stream.size)
+
+    def open(self) -> HashedStream:
+        """See `Blob.open`."""
+        stream = self._plain.open()
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                yield from stream
+            finally:
+                stream.close()
+
+        return CompressedStream(pieces(), GZIP)
+
+
 def _blob(base: Base, descriptor: Descriptor) -> Blob:
-    if base.location is None:
+    if descriptor.digest in base.at_hand or base.location is None:
         return base.at_hand[descriptor.digest]
     return _BaseBlob(base.location, descriptor)
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from modelcar.build.assemble import Description, Image, ModelLayer, assemble, model_layer
-from modelcar.build.baseimage import Base, embedded_base, full_name, no_base, read_base
+from modelcar.build.assemble import Description, Image, assemble, model_layer
+from modelcar.build.baseimage import Base, embedded_base, for_docker, full_name, no_base, read_base
+from modelcar.build.estimate import Estimate, estimate
 from modelcar.build.hashing import with_digests
 from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of
 from modelcar.build.memory import Memory
@@ -23,7 +24,7 @@ from modelcar.build.send import Sender
 from modelcar.errors import Interrupted, ModelcarError, NetworkError, NotFound, UsageError
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned, one_at_a_time
 from modelcar.http import Http
-from modelcar.oci import Descriptor, Digest, Platform
+from modelcar.oci import Digest, Format, Platform, StoredLayer
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
 from modelcar.stores import Limits, Location, Store, locate
@@ -38,7 +39,7 @@ class LayerFate:
 
     layer: PlannedLayer
     how: str
-    stored: Descriptor | None
+    stored: StoredLayer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ class BuildResult:
         digest: Of the index; None after a dry run.
         platforms: What the image is for.
         read: Bytes of model files that were read from the source for layers.
-        sent: Bytes of layers that were sent.
-        reused: Bytes of layers that were there already or mounted.
+        sent: Bytes of layers' blobs that were sent.
+        reused: Bytes of layers' blobs that were there already or mounted.
         seconds: Wall time.
+        estimate: What compressing would cost and save, where it was asked for and nothing was built.
     """
 
     plan: Plan
@@ -66,6 +68,7 @@ class BuildResult:
     sent: int
     reused: int
     seconds: float
+    estimate: Estimate | None = None
 
 
 class Builder:
@@ -83,6 +86,8 @@ class Builder:
         self, source: str, target: str | None, options: BuildOptions, listener: Listener, cancel: Cancel | None = None
     ) -> None:
         self._options = options
+        self._format = Format(options.image_format)
+        self._compression = options.layer_compression
         self._listener = one_at_a_time(listener)
         self._started = time.monotonic()
         # The user's switch ends a build, and so does its own first failure.
@@ -94,6 +99,10 @@ class Builder:
         self._target = locate(target, self._http, options.access, self._patience) if target is not None else None
         if self._target is not None and self._target.digest:
             raise UsageError(f"{target} names a digest, and a build makes its own", "name a tag")
+        if self._target is not None and self._format is Format.DOCKER and not self._target.store.holds_docker:
+            raise UsageError(
+                f"{target} can't hold Docker's manifests", "name a registry, or leave --image-format docker out"
+            )
         self._caches = [locate(text, self._http, options.access, self._patience) for text in options.cache_from]
         self._memory = Memory(options.cache_dir)
 
@@ -107,7 +116,11 @@ class Builder:
             base = self._base()
             plan = self._plan(*self._choose(base))
             fates = self._fates(self._target, plan, _mount_nothing) if self._target else _all_to_send(plan)
-            return self._result(plan, fates, base, None)
+            result = self._result(plan, fates, base, None)
+            if self._compression.kind:
+                guess = estimate(self._source, plan.files, self._compression, self._patience)
+                result = replace(result, estimate=guess)
+            return result
         finally:
             self._close()
 
@@ -184,6 +197,10 @@ class Builder:
         self._memory.close()
 
     def _base(self) -> Base:
+        base = self._wished_base()
+        return for_docker(base, self._patience) if self._format is Format.DOCKER else base
+
+    def _wished_base(self) -> Base:
         options = self._options
         if options.base == NO_BASE:
             return no_base(options.platforms)
@@ -197,14 +214,14 @@ class Builder:
         snapshot = self._patience.persist(self._source.snapshot, "listing the source")
         selection = select(snapshot, self._options.wish)
         limits = self._limits(base)
-        make_plan(snapshot, selection, limits)
+        make_plan(snapshot, selection, limits, self._compression)
         return snapshot, selection, limits
 
     def _plan(self, snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> Plan:
         options = self._options
         memory = self._memory if options.use_cache else Memory(None)
         files = with_digests(self._source, selection.kept, memory, self._patience, self._listener, options.workers)
-        plan = make_plan(snapshot, replace(selection, kept=files), limits)
+        plan = make_plan(snapshot, replace(selection, kept=files), limits, self._compression)
         self._listener(
             SourceResolved(snapshot.location, snapshot.revision, len(files), sum(file.size for file in files))
         )
@@ -214,10 +231,11 @@ class Builder:
 
     def _limits(self, base: Base) -> LayerLimits:
         known = self._target.store.limits if self._target is not None else Limits()
-        wished = self._options.max_layer_size
-        if wished is not None:
-            return LayerLimits(wished, "--max-layer-size", base.depth)
-        return LayerLimits(known.blob, known.reason, base.depth)
+        limit, reason = known.blob, known.reason
+        if self._options.max_layer_size is not None:
+            limit, reason = self._options.max_layer_size, "--max-layer-size"
+        room = self._compression.room(limit) if limit is not None else None
+        return LayerLimits(room, reason, base.depth)
 
     def _record(self, store: Store, plan: Plan) -> Record | None:
         if not self._options.record or not store.keeps_records:
@@ -248,21 +266,21 @@ class Builder:
                 self._listener(Warned(f"--cache-from {cache} gives no layers: {error.what}"))
         if record is not None:
             known.add_image(target.store, record.read())
-        for key, name, digest, size in self._memory.layers([layer.key for layer in plan.layers]):
-            known.add(key, Candidate(digest, size, name))
+        for key, name, stored in self._memory.layers([layer.key for layer in plan.layers]):
+            known.add(key, Candidate(stored, name))
         return known
 
     def _send(
         self, store: Store, plan: Plan, fates: tuple[LayerFate, ...], sender: Sender, record: Record | None
-    ) -> dict[int, Descriptor]:
+    ) -> dict[int, StoredLayer]:
         """All layers' blobs by number, those sent that have to be."""
-        stored: dict[int, Descriptor] = {}
+        stored: dict[int, StoredLayer] = {}
 
-        def finished(number: int, layer: PlannedLayer, blob: Descriptor) -> None:
+        def finished(number: int, layer: PlannedLayer, blob: StoredLayer) -> None:
             stored[number] = blob
-            self._memory.remember_layer(layer.key, store.name, blob.digest, blob.size)
+            self._memory.remember_layer(layer.key, store.name, blob)
             if record is not None:
-                record.add(layer, _as_model_layer(layer, blob))
+                record.add(model_layer(layer, blob))
 
         for number, fate in enumerate(fates):
             if fate.stored is not None:
@@ -272,9 +290,9 @@ class Builder:
         sender.send_all(missing, self._options.workers, finished)
         return stored
 
-    def _assemble(self, plan: Plan, base: Base, stored: Mapping[int, Descriptor]) -> Image:
-        layers = [_as_model_layer(layer, stored[number]) for number, layer in enumerate(plan.layers)]
-        return assemble(base.platforms, layers, self._describe(plan.snapshot, base))
+    def _assemble(self, plan: Plan, base: Base, stored: Mapping[int, StoredLayer]) -> Image:
+        layers = [model_layer(layer, stored[number]) for number, layer in enumerate(plan.layers)]
+        return assemble(base.platforms, layers, self._describe(plan.snapshot, base), self._format)
 
     def _describe(self, snapshot: Snapshot, base: Base) -> Description:
         """Standard keys (image-spec, annotations.md), then the user's own over them."""
@@ -312,13 +330,9 @@ class Builder:
             platforms=tuple(platform.platform for platform in base.platforms),
             read=sender.read if sender else 0,
             sent=(sender.sent if sender else 0) + base_sent,
-            reused=sum(fate.layer.size for fate in fates if fate.stored),
+            reused=sum(fate.stored.size for fate in fates if fate.stored),
             seconds=round(time.monotonic() - self._started, 3),
         )
-
-
-def _as_model_layer(layer: PlannedLayer, blob: Descriptor) -> ModelLayer:
-    return model_layer(blob, layer.key, layer.path, layer.title)
 
 
 def _mount_nothing(_digest: Digest, _origin: str) -> bool:

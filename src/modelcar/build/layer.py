@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
+from modelcar.build.compression import CompressedStream
 from modelcar.build.plan import ROOT, PlannedLayer
 from modelcar.http import PIECE
-from modelcar.oci import Digest
+from modelcar.oci import Descriptor, Digest, StoredLayer
 from modelcar.retry import Patience
 from modelcar.sources import Source, SourceFile, read_file
 from modelcar.stores import HashedStream
@@ -28,34 +29,57 @@ class LayerBlob:
         layer: What is in it.
         source: Where its files are read.
         patience: How the source is tried again.
-        progress: Told of the number of bytes of every piece that is passed on.
+        progress: Told of the number of bytes of every piece of the tar that is passed on.
+        sent: The same for the blob, whose bytes are fewer where they are compressed.
     """
 
     def __init__(
-        self, layer: PlannedLayer, source: Source, patience: Patience, progress: Callable[[int], None] = lambda _: None
+        self,
+        layer: PlannedLayer,
+        source: Source,
+        patience: Patience,
+        progress: Callable[[int], None] = lambda _: None,
+        sent: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.layer = layer
         self.title = layer.title
-        self.size: int | None = layer.size
+        self.size: int | None = None if layer.compression.kind else layer.size
         self.digest: Digest | None = None
         self.read = 0
         self._source = source
         self._patience = patience
         self._progress = progress
+        self._sent = sent
         self._files = {f"{ROOT}/{file.path}": file for file in layer.files}
         self._lock = threading.Lock()
+        self._stream: CompressedStream | None = None
 
     def open(self) -> HashedStream:
         """See `Blob.open`: the source has answered for the first file when this returns."""
         pieces = self._pieces()
         first = next(pieces, b"")
-        return HashedStream(self._counted(chain([first], pieces), pieces.close))
+        counted = self._counted(chain([first], pieces), pieces.close)
+        if self.layer.compression.kind:
+            self._stream = CompressedStream(counted, self.layer.compression, self._sent)
+            return self._stream
+        return HashedStream(counted)
+
+    def as_stored(self, blob: Descriptor) -> StoredLayer:
+        """What the layer became, once a store has taken it.
+
+        Args:
+            blob: What the store says that it has.
+        """
+        diff_id = self._stream.diff_id if self._stream is not None else blob.digest
+        return StoredLayer(blob.digest, blob.size, diff_id)
 
     def _counted(self, pieces: Iterator[bytes], close: Callable[[], None]) -> Iterator[bytes]:
         try:
             for piece in pieces:
                 yield piece
                 self._progress(len(piece))
+                if not self.layer.compression.kind:
+                    self._sent(len(piece))
         finally:
             close()
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from modelcar.oci import Digest
+from modelcar.oci import Digest, StoredLayer
 
 _SCHEMA = """
 create table if not exists file (fingerprint text primary key, digest text not null, used real not null);
-create table if not exists layer (
-    key text not null, store text not null, digest text not null, size integer not null, used real not null,
-    primary key (key, store)
+create table if not exists stored_layer (
+    key text not null, store text not null, digest text not null, size integer not null, diff_id text not null,
+    used real not null, primary key (key, store)
 );
 create table if not exists shell (config text primary key, used real not null);
 """
@@ -62,19 +62,20 @@ class Memory:
         """Keep a file's digest."""
         self._ask("insert or replace into file values (?, ?, ?)", (fingerprint, digest, time.time()))
 
-    def layers(self, keys: Iterable[str]) -> list[tuple[str, str, Digest, int]]:
-        """Key, store, digest and size of every layer with one of these keys, the latest first."""
-        found: list[tuple[str, str, Digest, int]] = []
+    def layers(self, keys: Iterable[str]) -> list[tuple[str, str, StoredLayer]]:
+        """Key, store and blob of every layer with one of these keys, the latest first."""
+        found: list[tuple[str, str, StoredLayer]] = []
+        statement = "select store, digest, size, diff_id from stored_layer where key = ? order by used desc limit 20"
         for key in keys:
-            rows = self._ask(
-                "select key, store, digest, size from layer where key = ? order by used desc limit 20", (key,)
-            )
-            found += [(str(k), str(s), Digest(str(d)), int(n)) for k, s, d, n in rows]
+            for store, digest, size, diff_id in self._ask(statement, (key,)):
+                layer = StoredLayer(Digest(str(digest)), int(size), Digest(str(diff_id)))
+                found.append((key, str(store), layer))
         return found
 
-    def remember_layer(self, key: str, store: str, digest: Digest, size: int) -> None:
+    def remember_layer(self, key: str, store: str, layer: StoredLayer) -> None:
         """Keep which blob a layer became in a store."""
-        self._ask("insert or replace into layer values (?, ?, ?, ?, ?)", (key, store, digest, size, time.time()))
+        values = (key, store, layer.digest, layer.size, layer.diff_id, time.time())
+        self._ask("insert or replace into stored_layer values (?, ?, ?, ?, ?, ?)", values)
 
     def has_shell(self, config: Digest) -> bool:
         """Whether an image of this config was found to have a shell."""
@@ -113,7 +114,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database.executescript(_SCHEMA)
         oldest = time.time() - _KEPT_FOR
         database.execute("delete from file where used < ?", (oldest,))
-        database.execute("delete from layer where used < ?", (oldest,))
+        database.execute("delete from stored_layer where used < ?", (oldest,))
         database.execute("delete from shell where used < ?", (oldest,))
     except sqlite3.Error:
         database.close()

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from modelcar.build.compression import GZIP, PLAIN, Compression, parse_compression
 from modelcar.build.record import INTERVAL
 from modelcar.build.select import Wish
 from modelcar.errors import UsageError
+from modelcar.oci import Format
 from modelcar.settings import Access, cache_folder
 
 EMBEDDED_BASE = "embedded"
@@ -27,6 +29,9 @@ class BuildOptions:
         wish: Which files.
         base: Reference of the image under the model, `embedded` for our own, or `none`.
         base_without_shell: Take a base in which KServe's shell lines can't run.
+        image_format: `oci`, or `docker` for consumers that know nothing else.
+        compression: Of layers: `none`, `gzip[:LEVEL]` or `zstd[:LEVEL]`. Unless said, `none` in OCI's format and `gzip`
+            in Docker's.
         platforms: `os/architecture[/variant]` each; none means all of the base.
         labels: Added to the config's labels.
         annotations: Added to the annotations of manifests and index.
@@ -47,6 +52,8 @@ class BuildOptions:
     wish: Wish = field(default_factory=Wish)
     base: str = EMBEDDED_BASE
     base_without_shell: bool = False
+    image_format: str = "oci"
+    compression: str | None = None
     platforms: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -65,11 +72,25 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what can't be meant."""
+        if self.image_format not in [str(known) for known in Format]:
+            raise UsageError(f"there is no image format {self.image_format!r}", "it is oci or docker")
+        if self.image_format == str(Format.DOCKER) and self.layer_compression.kind != "gzip":
+            raise UsageError(
+                f"--image-format docker takes no --compression {self.compression}",
+                "its layers are gzip: KServe's fetch mode skips plain ones silently, and old readers know no zstd",
+            )
         if self.workers < 1 or self.retry < 0 or self.retry_delay < 0:
             raise UsageError("workers is at least 1, retry and retry_delay at least 0")
         for name in ("platforms", "cache_from"):
             if isinstance(getattr(self, name), str):
                 raise UsageError(f"{name} is a list of texts, not one text")
+
+    @property
+    def layer_compression(self) -> Compression:
+        """How layers are compressed, by all that was wished. Raises `UsageError` where there is no such way."""
+        if self.compression is not None:
+            return parse_compression(self.compression)
+        return GZIP if self.image_format == str(Format.DOCKER) else PLAIN
 
 
 def created() -> str:

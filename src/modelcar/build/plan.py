@@ -17,6 +17,7 @@ from itertools import accumulate
 from posixpath import splitext
 from typing import Any
 
+from modelcar.build.compression import PLAIN, Compression
 from modelcar.build.select import WEIGHTS, LeftOut, Selection, check_case
 from modelcar.errors import Refused
 from modelcar.oci import Framing, Member, frame
@@ -48,9 +49,15 @@ _SHARED_FILES = 1000
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One layer to be: the files in it, sorted by path."""
+    """One layer to be.
+
+    Attributes:
+        files: What is in it, sorted by path.
+        compression: Of its blob.
+    """
 
     files: tuple[SourceFile, ...]
+    compression: Compression = PLAIN
 
     @cached_property
     def framing(self) -> Framing:
@@ -59,7 +66,7 @@ class PlannedLayer:
 
     @cached_property
     def size(self) -> int:
-        """Bytes of the tar."""
+        """Bytes of the tar, which are those of the blob unless it is compressed."""
         return self.framing.size
 
     @property
@@ -75,7 +82,7 @@ class PlannedLayer:
     @cached_property
     def key(self) -> str:
         """What its bytes depend on, as one hash: layers of the same key are the same."""
-        lines = [f"modelcar layer {_FORMAT}", "none"]
+        lines = [f"modelcar layer {_FORMAT}", self.compression.word]
         lines += [f"{file.path}\0{file.size}\0{file.digest}" for file in self.files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -136,7 +143,7 @@ class LayerLimits:
     """What a plan has to keep to.
 
     Attributes:
-        size: Bytes of one layer, None for no limit.
+        size: Bytes of one layer's tar, None for no limit.
         reason: Whose limit that is.
         base_layers: Layers that the base has already.
     """
@@ -146,7 +153,7 @@ class LayerLimits:
     base_layers: int = 0
 
 
-def make_plan(snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> Plan:
+def make_plan(snapshot: Snapshot, selection: Selection, limits: LayerLimits, compression: Compression = PLAIN) -> Plan:
     """Put the selected files into layers.
 
     Raises:
@@ -165,7 +172,10 @@ def make_plan(snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> 
     warnings = check_case(files)
     if len(groups) > budget:
         warnings.append(_over_budget(len(groups), limits))
-    return Plan(snapshot, tuple(map(PlannedLayer, groups)), selection.left_out, tuple(warnings))
+    if compression.warning:
+        warnings.append(compression.warning)
+    layers = tuple(PlannedLayer(group, compression) for group in groups)
+    return Plan(snapshot, layers, selection.left_out, tuple(warnings))
 
 
 def _over_budget(layers: int, limits: LayerLimits) -> str:

@@ -12,7 +12,7 @@ from modelcar.build.plan import Plan
 from modelcar.build.send import Sender
 from modelcar.errors import NetworkError, NotFound, Refused
 from modelcar.events import Listener, Warned
-from modelcar.oci import Descriptor, Digest
+from modelcar.oci import Digest, StoredLayer
 from modelcar.retry import Patience
 from modelcar.stores import Location
 
@@ -50,7 +50,7 @@ class Publisher:
         """Put the base's layers in place: first of all, since one that can't be had ends a build."""
         self.base_sent += send_base(self._base, self._store, self._patience)
 
-    def publish(self, image: Image, layers: Mapping[int, Descriptor], *, clobber: bool) -> bool:
+    def publish(self, image: Image, layers: Mapping[int, StoredLayer], *, clobber: bool) -> bool:
         """Make the tag name `image`. False when it does already: nothing is pushed then.
 
         Args:
@@ -77,7 +77,7 @@ class Publisher:
                 return True
         return False
 
-    def _put(self, image: Image, layers: Mapping[int, Descriptor], *, clobber: bool) -> None:
+    def _put(self, image: Image, layers: Mapping[int, StoredLayer], *, clobber: bool) -> None:
         """Blobs, the platforms' manifests, and at last the index under the tag."""
         index, content = image.index
         if not clobber:
@@ -98,7 +98,7 @@ class Publisher:
         if taken := tag_names(self._target):
             raise forbidden(self._target, taken)
 
-    def _complete(self, image: Image, layers: Mapping[int, Descriptor]) -> None:
+    def _complete(self, image: Image, layers: Mapping[int, StoredLayer]) -> None:
         """Make sure that every blob is there, and send those that aren't."""
         self.place_base()
         digests = [layers[number].digest for number in sorted(layers)]

@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 from modelcar.build.assemble import ModelLayer
 from modelcar.build.known import layers_if_any
-from modelcar.build.plan import KEY, PlannedLayer
 from modelcar.errors import ContentMismatch, Denied, Interrupted, ModelcarError, NotFound, Refused
 from modelcar.events import Listener, RecordWritten, Warned
-from modelcar.oci import Config, Descriptor, Digest, Execution, Manifest, RootFS, media
+from modelcar.oci import Config, Digest, Execution, History, Manifest, RootFS, media
 from modelcar.oci import config as configs
 from modelcar.oci import manifest as manifests
 from modelcar.stores import BytesBlob, Location, Store
@@ -55,7 +54,7 @@ class Record:
         self._refused = False
         self._has_news = False
 
-    def read(self) -> tuple[Descriptor, ...]:
+    def read(self) -> tuple[ModelLayer, ...]:
         """The layers of a record that an earlier build left, or another one of the same plan writes just now."""
         try:
             self._digest = self._store.resolve(self.tag).digest
@@ -64,10 +63,10 @@ class Record:
         # By its digest: another builder may remove or replace the tag between two questions.
         return layers_if_any(Location(self._store, self.tag), self._digest)
 
-    def add(self, layer: PlannedLayer, stored: ModelLayer) -> None:
+    def add(self, layer: ModelLayer) -> None:
         """Take note of a finished layer, and write the record if it is time."""
         with self._lock:
-            self._layers[layer.key] = stored
+            self._layers[layer.key] = layer
             self._has_news = True
             if self._refused or self._clock() - self._written_at < self._interval:
                 return
@@ -100,12 +99,12 @@ class Record:
     def _write(self, store: Store) -> None:
         """Join what another builder of the same plan recorded, and write. A refusal is the last time it is tried."""
         try:
-            others = {(d.annotations or {}).get(KEY, ""): d for d in layers_if_any(Location(store, self.tag))}
-            mine = {key: layer.descriptor for key, layer in self._layers.items()}
-            joined = [d for key, d in sorted({**others, **mine}.items()) if key]
+            others = {layer.key: layer for layer in layers_if_any(Location(store, self.tag))}
+            joined = [layer for _, layer in sorted({**others, **self._layers}.items())]
             config = BytesBlob(_config(joined), "the record's config")
             store.write_blob(config)
-            manifest = Manifest(2, config.described_as(media.OCI_CONFIG), tuple(joined), media.OCI_MANIFEST)
+            layers = tuple(layer.descriptor for layer in joined)
+            manifest = Manifest(2, config.described_as(media.OCI_CONFIG), layers, media.OCI_MANIFEST)
             content = manifests.encode(manifest)
             self._digest = store.write_manifest(content, media.OCI_MANIFEST, self.tag)
             self._has_news = False
@@ -118,8 +117,8 @@ class Record:
             self._listener(Warned(f"no record of the unfinished build is kept: {error.what}"))
 
 
-def _config(layers: list[Descriptor]) -> bytes:
+def _config(layers: list[ModelLayer]) -> bytes:
     execution = Execution(labels={"quay.expires-after": "2d"})
-    return configs.encode(
-        Config("amd64", "linux", RootFS("layers", tuple(layer.digest for layer in layers)), execution)
-    )
+    diff_ids = RootFS("layers", tuple(layer.diff_id for layer in layers))
+    history = tuple(History(comment=layer.comment) for layer in layers)
+    return configs.encode(Config("amd64", "linux", diff_ids, execution, history=history))

@@ -12,7 +12,7 @@ from modelcar.build.layer import LayerBlob
 from modelcar.build.plan import PlannedLayer
 from modelcar.errors import ContentMismatch
 from modelcar.events import LayerFinished, LayerProgress, LayerStarted, Listener
-from modelcar.oci import Descriptor
+from modelcar.oci import StoredLayer
 from modelcar.retry import Patience
 from modelcar.sources import Source
 from modelcar.stores import Store
@@ -43,7 +43,7 @@ class Sender:
         self,
         layers: Sequence[tuple[int, PlannedLayer]],
         workers: int,
-        finished: Callable[[int, PlannedLayer, Descriptor], None],
+        finished: Callable[[int, PlannedLayer, StoredLayer], None],
     ) -> None:
         """Send layers, the largest first so that no long one is left for the end.
 
@@ -90,7 +90,7 @@ class Sender:
             raise
         self._patience.check()
 
-    def send(self, number: int, layer: PlannedLayer) -> Descriptor:
+    def send(self, number: int, layer: PlannedLayer) -> StoredLayer:
         """Send one layer.
 
         Raises:
@@ -98,11 +98,12 @@ class Sender:
         """
         attempts = count(1)
 
-        def attempt() -> Descriptor:
-            blob = LayerBlob(layer, self._source, self._patience, _Meter(self, number))
+        def attempt() -> StoredLayer:
+            meter = _Meter(self, number)
+            blob = LayerBlob(layer, self._source, self._patience, meter.passed, meter.sent)
             self._listener(LayerStarted(number, layer.title, layer.size, next(attempts)))
             try:
-                return self._store.write_blob(blob)
+                return blob.as_stored(self._store.write_blob(blob))
             finally:
                 with self._lock:
                     self.read += blob.read
@@ -125,17 +126,21 @@ class _Meter:
     def __init__(self, sender: Sender, number: int) -> None:
         self._sender = sender
         self._number = number
-        self._sent = 0
+        self._passed = 0
         self._told_at = 0.0
 
-    def __call__(self, count: int) -> None:
-        self._sent += count
+    def sent(self, count: int) -> None:
+        """Bytes of the blob that went to the store."""
         with self._sender._lock:
             self._sender.sent += count
+
+    def passed(self, count: int) -> None:
+        """Bytes of the tar that are done with."""
+        self._passed += count
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_EVERY:
             self._told_at = now
-            self._sender._listener(LayerProgress(self._number, self._sent))
+            self._sender._listener(LayerProgress(self._number, self._passed))
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

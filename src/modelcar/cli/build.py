@@ -78,6 +78,8 @@ def build_options(values: dict[str, Any]) -> Any:
         wish=Wish(values["include"], values["exclude"], values["all_files"]),
         base=values["base"],
         base_without_shell=values["base_without_shell"],
+        image_format=values["image_format"],
+        compression=values["compression"],
         platforms=split_platforms(values["platform"]),
         labels=dict(values.get("label", ())),
         annotations=dict(values.get("annotation", ())),
@@ -107,6 +109,7 @@ def plan_text(result: Any) -> str:
     kept = sum(file.size for file in result.plan.files)
     new = sum(fate.layer.size for fate in result.fates if fate.stored is None)
     left = sum(left.file.size for left in result.plan.left_out)
+    compressed = " before compression" if result.estimate else ""
     lines = [
         show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
         "",
@@ -116,9 +119,20 @@ def plan_text(result: Any) -> str:
             if result.plan.left_out
             else []
         ),
-        f"to send: {show.size(new)}; platforms: {', '.join(map(str, result.platforms))}",
+        f"to send: {show.size(new)}{compressed}; platforms: {', '.join(map(str, result.platforms))}",
+        *([_estimate_text(result.estimate)] if result.estimate else []),
     ]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in result.plan.warnings)])
+
+
+def _estimate_text(estimate: Any) -> str:
+    """What a compression would do, in a line."""
+    share = f"{abs(estimate.saved) / estimate.size:.0%}, {show.size(abs(estimate.saved))}"
+    effect = f"save about {share}" if estimate.saved > 0 else f"save nothing, but add {share}"
+    return (
+        f"{estimate.compression} would take about {show.duration(estimate.cpu_seconds)} of CPU time and {effect} "
+        f"(measured on {show.size(estimate.sampled)} of the files)"
+    )
 
 
 def _check_writable(path: Path | None) -> None:

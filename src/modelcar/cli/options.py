@@ -98,6 +98,18 @@ def image_options(command: F) -> F:
         ),
         click.option("--base-without-shell", is_flag=True, help="Take a base in which KServe's shell lines can't run."),
         click.option(
+            "--image-format",
+            type=click.Choice(["oci", "docker"]),
+            default="oci",
+            show_default=True,
+            help="docker writes manifests of its schema 2, with gzip layers, for old consumers.",
+        ),
+        click.option(
+            "--compression",
+            metavar="none|gzip|zstd[:LEVEL]",
+            help="Compress layers, which costs much time and saves little of weights.  [default: none; docker: gzip]",
+        ),
+        click.option(
             "--platform",
             multiple=True,
             metavar="OS/ARCH[,…]",

@@ -35,6 +35,7 @@ def plan(source: str, target: str | None, format: str, **values: Any) -> None:
         states = [{"how": fate.how, "digest": fate.stored.digest if fate.stored else None} for fate in result.fates]
         planned = result.plan.as_dict()
         planned["layers"] = [{**layer, **state} for layer, state in zip(planned["layers"], states, strict=True)]
-        show.as_json({**planned, "platforms": [str(platform) for platform in result.platforms]})
+        estimate = {"estimate": result.estimate.as_dict()} if result.estimate else {}
+        show.as_json({**planned, "platforms": [str(platform) for platform in result.platforms], **estimate})
     else:
         click.echo(plan_text(result))

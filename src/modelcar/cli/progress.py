@@ -66,11 +66,12 @@ def _sentence(event: Event) -> str | None:
 
 
 class _Totals:
-    """Bytes sent and to send, added up over layers."""
+    """Bytes of layers, before any compression, that were sent and that are to be, added up."""
 
     def __init__(self) -> None:
         self.total = 0
         self._sent: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
         self._started = time.monotonic()
 
     @property
@@ -86,12 +87,13 @@ class _Totals:
             case events.Planned(_, size, _, reused_size):
                 self.total = size - reused_size
                 self._started = time.monotonic()
-            case events.LayerStarted(layer):
+            case events.LayerStarted(layer, _, size):
                 self._sent[layer] = 0
+                self._sizes[layer] = size
             case events.LayerProgress(layer, sent):
                 self._sent[layer] = sent
-            case events.LayerFinished(layer, _, _, size, "sent"):
-                self._sent[layer] = size
+            case events.LayerFinished(layer, how="sent"):
+                self._sent[layer] = self._sizes.get(layer, 0)
             case _:
                 pass
 

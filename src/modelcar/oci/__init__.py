@@ -2,7 +2,9 @@
 
 from modelcar.oci.config import Config, Execution, History, RootFS
 from modelcar.oci.digest import Digest, digest_of, is_digest, parse_digest
+from modelcar.oci.layer import StoredLayer
 from modelcar.oci.manifest import Descriptor, Index, Manifest, Platform, parse_platform
+from modelcar.oci.media import Format
 from modelcar.oci.reference import Reference, parse_reference
 from modelcar.oci.tar import Framing, Member, Symlink, frame
 
@@ -11,6 +13,7 @@ __all__ = [
     "Descriptor",
     "Digest",
     "Execution",
+    "Format",
     "Framing",
     "History",
     "Index",
@@ -19,6 +22,7 @@ __all__ = [
     "Platform",
     "Reference",
     "RootFS",
+    "StoredLayer",
     "Symlink",
     "digest_of",
     "frame",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -26,10 +28,42 @@ _OCI_LAYER_OF_DOCKER = {
     DOCKER_LAYER_ZSTD: OCI_LAYER_ZSTD,
 }
 
+_DOCKER_LAYER_OF_OCI = {oci: docker for docker, oci in _OCI_LAYER_OF_DOCKER.items()}
+
 
 def as_oci_layer(media_type: str) -> str:
     """The OCI name of a layer's media type: the same bytes go by both."""
     return _OCI_LAYER_OF_DOCKER.get(media_type, media_type)
+
+
+class Format(Enum):
+    """The two families of manifests that registries and engines know."""
+
+    OCI = "oci"
+    DOCKER = "docker"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def index(self) -> str:
+        """Of an image for several platforms."""
+        return DOCKER_LIST if self is Format.DOCKER else OCI_INDEX
+
+    @property
+    def manifest(self) -> str:
+        """Of an image for one platform."""
+        return DOCKER_MANIFEST if self is Format.DOCKER else OCI_MANIFEST
+
+    @property
+    def config(self) -> str:
+        """Of an image's config, whose content is the same in both."""
+        return DOCKER_CONFIG if self is Format.DOCKER else OCI_CONFIG
+
+    def layer(self, media_type: str) -> str:
+        """The name in this family of a layer that is called `media_type` in either."""
+        oci = as_oci_layer(media_type)
+        return _DOCKER_LAYER_OF_OCI.get(oci, oci) if self is Format.DOCKER else oci
 
 
 def compression(media_type: str) -> str | None:

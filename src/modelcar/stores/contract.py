@@ -154,12 +154,18 @@ class Store(ReadableStore, Protocol):
 
     Attributes:
         limits: What is known of what it takes.
+        holds_docker: Whether Docker's manifests have a place there: an OCI layout has none for them.
         keeps_records: Whether the record of an unfinished build belongs here (see `build/record.py`): a store that is
             a folder of this machine keeps finished blobs by itself.
     """
 
     @property
     def limits(self) -> Limits:
+        """See above."""
+        ...
+
+    @property
+    def holds_docker(self) -> bool:
         """See above."""
         ...
 

@@ -33,6 +33,7 @@ class LayoutStore:
         path: The folder. It is made by the first write.
     """
 
+    holds_docker = False
     keeps_records = False
     limits = Limits()
 

@@ -10,23 +10,27 @@ from pathlib import Path
 import pytest
 
 from modelcar.build.memory import Memory
-from modelcar.oci import Digest
+from modelcar.oci import Digest, StoredLayer
 
 DIGEST = Digest("sha256:" + "0a" * 32)
 OTHER = Digest("sha256:" + "0b" * 32)
 
 
-def use(memory: Memory) -> tuple[str | None, list[tuple[str, str, Digest, int]]]:
+def blob(digest: Digest, size: int) -> StoredLayer:
+    return StoredLayer(digest, size, OTHER)
+
+
+def use(memory: Memory) -> tuple[str | None, list[tuple[str, str, StoredLayer]]]:
     """Remember a file and a layer, and say what is known then."""
     memory.remember_file("1:2:3", DIGEST)
-    memory.remember_layer("key", "quay.io/a", DIGEST, 10)
+    memory.remember_layer("key", "quay.io/a", blob(DIGEST, 10))
     try:
         return memory.file_digest("1:2:3"), memory.layers(["key", "unknown"])
     finally:
         memory.close()
 
 
-ALL = (DIGEST, [("key", "quay.io/a", DIGEST, 10)])
+ALL = (DIGEST, [("key", "quay.io/a", blob(DIGEST, 10))])
 NOTHING: tuple[None, list[object]] = (None, [])
 
 
@@ -40,10 +44,10 @@ def test_it_remembers_from_one_run_to_the_next(tmp_path: Path) -> None:
 
 def test_the_latest_layer_comes_first(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    memory.remember_layer("key", "quay.io/a", DIGEST, 1)
-    memory.remember_layer("key", "quay.io/b", DIGEST, 2)
-    memory.remember_layer("key", "quay.io/a", OTHER, 3)
-    assert memory.layers(["key"]) == [("key", "quay.io/a", OTHER, 3), ("key", "quay.io/b", DIGEST, 2)]
+    memory.remember_layer("key", "quay.io/a", blob(DIGEST, 1))
+    memory.remember_layer("key", "quay.io/b", blob(DIGEST, 2))
+    memory.remember_layer("key", "quay.io/a", blob(OTHER, 3))
+    assert memory.layers(["key"]) == [("key", "quay.io/a", blob(OTHER, 3)), ("key", "quay.io/b", blob(DIGEST, 2))]
     memory.close()
 
 
@@ -88,7 +92,7 @@ def test_a_database_of_another_shape(tmp_path: Path) -> None:
 
 def test_a_store_whose_name_is_no_utf8_is_only_not_remembered(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    memory.remember_layer("key", "oci:" + os.fsdecode(b"x-\xff"), DIGEST, 1)
+    memory.remember_layer("key", "oci:" + os.fsdecode(b"x-\xff"), blob(DIGEST, 1))
     assert memory.layers(["key"]) == []
     memory.close()
 
@@ -97,7 +101,7 @@ def test_what_was_not_used_for_long_is_forgotten(tmp_path: Path) -> None:
     use(Memory(tmp_path))
     with sqlite3.connect(tmp_path / "memory.sqlite") as database:
         database.execute("update file set used = used - 181 * 86400")
-        database.execute("update layer set used = used - 179 * 86400")
+        database.execute("update stored_layer set used = used - 179 * 86400")
     database.close()
     memory = Memory(tmp_path)
     assert memory.file_digest("1:2:3") is None
@@ -114,7 +118,7 @@ def test_threads_and_processes_share_it(tmp_path: Path) -> None:
         try:
             for number in range(start, start + 25):
                 memory.remember_file(str(number), DIGEST)
-                memory.remember_layer(str(number), "quay.io/a", DIGEST, number)
+                memory.remember_layer(str(number), "quay.io/a", blob(DIGEST, number))
                 assert memory.file_digest(str(number)) == DIGEST
         except BaseException as failure:  # noqa: BLE001 - the test's own thread looks at it
             failures.append(failure)

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from modelcar.build.assemble import ModelLayer, model_layer
+from modelcar.build.assemble import model_layer
 from modelcar.build.plan import PlannedLayer
 from modelcar.build.record import Record
 from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.events import Event, RecordWritten, Warned
-from modelcar.oci import Digest
+from modelcar.oci import Digest, StoredLayer
 from modelcar.sources import SourceFile
 from tests.doubles.in_memory import MemoryStore, put_blob
 
@@ -49,10 +49,8 @@ class Recording:
         """A layer is finished after so many seconds."""
         self.clock.now += after
         layer = PlannedLayer((SourceFile(name, 1, f"sha256:{name}"),))
-        self.record.add(layer, self._stored(layer))
-
-    def _stored(self, layer: PlannedLayer) -> ModelLayer:
-        return model_layer(put_blob(self.store, layer.title.encode(), ""), layer.key, layer.path, layer.title)
+        blob = put_blob(self.store, layer.title.encode(), "")
+        self.record.add(model_layer(layer, StoredLayer(blob.digest, blob.size, blob.digest)))
 
     @property
     def written(self) -> list[int]:
@@ -85,7 +83,7 @@ def test_the_next_build_reads_it() -> None:
     store = MemoryStore()
     Recording(store, interval=0).finish("a")
     (layer,) = Recording(store).record.read()
-    assert store.blobs[layer.digest] == b"a"
+    assert store.blobs[layer.descriptor.digest] == b"a"
     assert Recording(MemoryStore()).record.read() == ()
 
 

@@ -31,6 +31,7 @@ class RegistryStore:
         patience: How requests are tried again.
     """
 
+    holds_docker = True
     keeps_records = True
 
     def __init__(self, reference: Reference, http: Http, access: Access, patience: Patience) -> None:
