@@ -151,6 +151,16 @@ def test_an_upload_that_is_cut_is_sent_again_and_the_finished_ones_stand(model: 
     assert len({layer for layer, attempt in starts if attempt == 2}) == 1
 
 
+def test_a_compressed_layer_that_is_cut_is_compressed_and_sent_again(model: Path, registry: Registry) -> None:
+    untroubled = push(model, registry, replace(QUICK, compression="gzip"))
+    with Registry() as other:
+        other.fault(CutBody(SHARD // 2), "PATCH", skip=1)
+        events: list[Event] = []
+        assert push(model, other, replace(QUICK, compression="gzip"), events) == untroubled
+        assert other.count("PATCH") == registry.count("PATCH") + 1
+        assert max(e.attempt for e in events if isinstance(e, LayerStarted)) == 2
+
+
 def test_an_upload_that_is_always_cut_gives_up(model: Path, registry: Registry) -> None:
     registry.fault(CutBody(SHARD // 2), "PATCH", times=None)
     assert "broke" in refusal(model, registry, 7)

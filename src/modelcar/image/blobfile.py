@@ -225,7 +225,7 @@ def _unzstd(reader: Reader) -> Iterator[bytes]:
     try:
         # The window is what memory is spent on. Decoders should take 8 MiB (RFC 8878, 3.1.1.1.2); ours takes 128.
         source = zstandard.ZstdDecompressor(max_window_size=128 * PIECE)
-        with source.stream_reader(cast(BinaryIO, reader), read_across_frames=True) as stream:
+        with source.stream_reader(cast(BinaryIO, reader), read_across_frames=True, closefd=False) as stream:
             while piece := stream.read(PIECE):
                 yield piece
     except zstandard.ZstdError as error:
