@@ -127,6 +127,8 @@ class MemoryStore:
     limits: Limits = field(default_factory=Limits)
     holds_docker: bool = True
     keeps_records: bool = False
+    is_path: bool = False
+    is_one_file: bool = False
 
     def prepare(self) -> None: ...
 

@@ -215,7 +215,7 @@ def _blob(base: Base, descriptor: Descriptor) -> Blob:
 
 def _public_name(location: Location) -> str | None:
     name = location.store.name
-    if name.startswith("oci:"):
+    if location.is_path:
         return None
     return f"{name}:{location.tag}" if location.tag else name
 

@@ -17,7 +17,7 @@ from modelcar.build.memory import Memory
 from modelcar.build.options import EMBEDDED_BASE, NO_BASE, BuildOptions, created
 from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
-from modelcar.build.publish import QUESTIONS, Publisher, forbidden, tag_names
+from modelcar.build.publish import QUESTIONS, Publisher, forbidden, replaces
 from modelcar.build.record import Record
 from modelcar.build.select import Selection, select
 from modelcar.build.send import Sender
@@ -136,7 +136,7 @@ class Builder:
         try:
             base = self._base()
             # An image that must stay can at most prove to be the same: nothing is sent, mounted or recorded then.
-            taken = tag_names(target) if self._options.no_clobber else None
+            taken = replaces(target) if self._options.no_clobber else None
             chosen = self._choose(base)
             if taken is None:
                 target.store.prepare()

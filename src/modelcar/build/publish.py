@@ -63,7 +63,9 @@ class Publisher:
             ModelcarError: As the store does.
         """
         attempt = 1
-        while tag_names(self._target) != image.index[0].digest:
+        # What was sent into one file is nowhere yet, also where the file that is there has the same image, damaged.
+        is_unfinished = self._store.is_one_file and self.base_sent + self._sender.sent > 0
+        while is_unfinished or tag_names(self._target) != image.index[0].digest:
             try:
                 self._put(image, layers, clobber=clobber)
             except NotFound as error:
@@ -95,7 +97,7 @@ class Publisher:
             raise Refused(error.what, hint) from None
 
     def _check_no_tag(self) -> None:
-        if taken := tag_names(self._target):
+        if taken := replaces(self._target):
             raise forbidden(self._target, taken)
 
     def _complete(self, image: Image, layers: Mapping[int, StoredLayer]) -> None:
@@ -120,6 +122,21 @@ def tag_names(target: Location) -> Digest | None:
         return None
 
 
+def replaces(target: Location) -> Digest | None:
+    """What a new image would take the place of: the tag's, or in a store of one file any that is there."""
+    named = tag_names(target)
+    if named is not None or not target.store.is_one_file:
+        return named
+    try:
+        others = target.store.tags()
+        return target.store.resolve(others[0] if others else "").digest
+    except NotFound:
+        return None
+
+
 def forbidden(target: Location, taken: Digest) -> Refused:
-    """The error for a tag that exists and must not be moved."""
+    """The error for a tag that exists and must not be moved, or a file that must not be replaced."""
+    if target.store.is_one_file:
+        what = f"{target.store.name} exists (with {taken}) and --no-clobber forbids to replace it"
+        return Refused(what, "choose another file")
     return Refused(f"{target} exists ({taken}) and --no-clobber forbids to move it", "choose another tag")

@@ -111,10 +111,16 @@ class ReadableStore(Protocol):
 
     Attributes:
         name: What it is called, for people and in errors: `quay.io/acme/granite`, `oci:./images`.
+        is_path: Whether it is a file or folder of this machine, whose name means nothing elsewhere.
     """
 
     @property
     def name(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def is_path(self) -> bool:
         """See above."""
         ...
 
@@ -157,6 +163,8 @@ class Store(ReadableStore, Protocol):
         holds_docker: Whether Docker's manifests have a place there: an OCI layout has none for them.
         keeps_records: Whether the record of an unfinished build belongs here (see `build/record.py`): a store that is
             a folder of this machine keeps finished blobs by itself.
+        is_one_file: Whether it holds one image, that a new one replaces as a whole: what is written to it is there
+            for others when the manifest is written under its tag, and not before.
     """
 
     @property
@@ -171,6 +179,11 @@ class Store(ReadableStore, Protocol):
 
     @property
     def keeps_records(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def is_one_file(self) -> bool:
         """See above."""
         ...
 

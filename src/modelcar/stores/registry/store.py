@@ -32,6 +32,8 @@ class RegistryStore:
     """
 
     holds_docker = True
+    is_path = False
+    is_one_file = False
     keeps_records = True
 
     def __init__(self, reference: Reference, http: Http, access: Access, patience: Patience) -> None:

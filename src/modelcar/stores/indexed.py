@@ -1,0 +1,133 @@
+"""What the stores with an `index.json` share: its images by their names (OCI image-spec v1.1, image-layout.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from modelcar.errors import ContentMismatch, NotFound, Refused, UsageError
+from modelcar.oci import Descriptor, Digest, Index, digest_of, media, parse_reference
+from modelcar.oci.digest import is_digest
+from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
+from modelcar.stores.contract import Reader, StoredManifest
+
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The tag (image-spec, annotations.md); some tools put the whole reference there."""
+
+IMAGE_NAME = "io.containerd.image.name"
+"""The whole reference, as containerd and buildkit write it and podman reads it."""
+
+LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+_SHOWN = 10
+
+
+class IndexedStore(ABC):
+    """The reading half of such a store that goes by its index."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """See `ReadableStore`."""
+
+    @abstractmethod
+    def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
+        """See `ReadableStore.open_blob`."""
+
+    @abstractmethod
+    def _index(self) -> Index:
+        """What `index.json` says now. Raises as `resolve`."""
+
+    def resolve(self, version: str) -> Descriptor:
+        """See `ReadableStore.resolve`. An empty version means the only image that is there."""
+        if is_digest(version):
+            content = self.manifest(version)
+            return Descriptor(content.media_type, content.digest, len(content.content))
+        images = self._index().manifests
+        found = _named(images, version) if version else images
+        if not found:
+            what = f"holds no image {version!r}" if version else "holds no image"
+            raise NotFound(f"{self.name} {what}", _hint(images, version))
+        if len(found) > 1 and not version:
+            raise NotFound(f"{self.name} holds {len(found)} images and none was named", _hint(images, version))
+        return found[-1]
+
+    def manifest(self, version: str) -> StoredManifest:
+        """See `ReadableStore.manifest`."""
+        if is_digest(version):
+            digest, media_type = Digest(version), ""
+        else:
+            descriptor = self.resolve(version)
+            digest, media_type = descriptor.digest, descriptor.media_type
+        with contextlib.closing(self.open_blob(digest)) as reader:
+            content = reader.read(MAX_MANIFEST + 1)
+        if len(content) > MAX_MANIFEST:
+            raise Refused(f"the manifest {digest} in {self.name} is larger than {MAX_MANIFEST:,} bytes")
+        if digest.startswith("sha256:") and digest_of(content) != digest:
+            raise ContentMismatch(f"the manifest {digest} in {self.name} has other bytes than its digest says")
+        return StoredManifest(content, media_type or _media_type_of(content, f"{self.name}@{digest}"), digest)
+
+    def tags(self) -> list[str]:
+        """See `ReadableStore.tags`."""
+        return sorted({_tag_part(tag) for d in self._index().manifests if (tag := tag_of(d))})
+
+
+def tag_of(descriptor: Descriptor) -> str:
+    """What an image is called in its index; empty where it has no name."""
+    return (descriptor.annotations or {}).get(REF_NAME, "")
+
+
+def decode_index(content: bytes, name: str) -> Index:
+    """The bytes of `index.json` in the store `name`.
+
+    Raises:
+        ContentMismatch: They are no index.
+    """
+    index = decode(content, media.OCI_INDEX, f"{name} (index.json)")
+    if isinstance(index, Manifest):
+        raise ContentMismatch(f"{name}: index.json is no index")
+    return index
+
+
+def encode_index(index: Index) -> bytes:
+    """The bytes for `index.json`."""
+    return msgspec.json.encode(index)
+
+
+def _named(images: tuple[Descriptor, ...], version: str) -> tuple[Descriptor, ...]:
+    """The images of that very name, or else of that tag in a whole reference."""
+    whole = tuple(d for d in images if version in (tag_of(d), _image_name(d)))
+    if whole:
+        return whole
+    tagged = tuple(d for d in images if version in (_tag_part(tag_of(d)), _tag_part(_image_name(d))))
+    return tagged if len({d.digest for d in tagged}) == 1 else ()
+
+
+def _image_name(descriptor: Descriptor) -> str:
+    return (descriptor.annotations or {}).get(IMAGE_NAME, "")
+
+
+def _tag_part(name: str) -> str:
+    """The tag of a whole reference, and any other name as it is."""
+    if "/" not in name:
+        return name
+    try:
+        return parse_reference(name).tag or name
+    except UsageError:
+        return name
+
+
+def _hint(images: tuple[Descriptor, ...], wanted: str) -> str:
+    names = sorted({name for d in images if (name := _image_name(d) or tag_of(d))})
+    if not names:
+        return "name the one that is meant by @DIGEST" if images else "build one into it first"
+    near = difflib.get_close_matches(wanted, names, _SHOWN) if len(names) > _SHOWN else []
+    shown = (near or names)[:_SHOWN]
+    return f"it has {', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
+
+
+def _media_type_of(content: bytes, where: str) -> str:
+    value = decode(content, "", where)
+    return value.media_type or (media.OCI_INDEX if isinstance(value, Index) else media.OCI_MANIFEST)
