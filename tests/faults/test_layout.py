@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from modelcar import Access, ContentMismatch, NotFound, Refused, UsageError, pla
 from modelcar.http import Http
 from modelcar.stores import locate
 from tests.cli import Done, built, end_of, image, modelcar, started
+from tests.disks import mounted_disk, without_rights
 from tests.doubles.registry import Registry
 from tests.models import model_files, read_files, write_files
 
@@ -30,31 +30,14 @@ def index_of(layout: Path) -> dict[str, str]:
     return {each["annotations"]["org.opencontainers.image.ref.name"]: each["digest"] for each in manifests}
 
 
-def without_rights() -> tuple[str, ...]:
-    """What runs a program so that the permissions of files bind it, root's too."""
-    if os.geteuid():
-        return ()
-    wrap = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-    try:
-        subprocess.run([*wrap, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"as root, and setpriv can't take its rights away: {error}")
-    return wrap
-
-
 # Full disk
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder with room for one of the shards and not for two."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tests", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted_disk(tmp_path / "disk", "3m") as disk:
+        yield disk
 
 
 def test_a_full_disk_ends_a_build_and_what_is_finished_stays(small_disk: Path, tmp_path: Path) -> None:
@@ -235,7 +218,7 @@ def test_a_layer_that_is_gone_is_written_again(model: Path, tmp_path: Path) -> N
         ("quay.io/acme/x@sha256:12", "after '@' comes a digest, such as sha256: and 64 hex digits, not 'sha256:12'"),
         ("me@quay.io/acme/x:1", "a reference names no user: write it as quay.io/acme/x:1"),
         ("quay..io/acme/x:1", "'quay..io' is no registry host"),
-        ("s3://bucket/x", "s3:// is no place for images; write HOST/REPOSITORY:TAG for a registry or oci:PATH:TAG"),
+        ("s3://bucket/x", "s3:// is no place for images; write HOST/REPOSITORY:TAG for a registry, oci:PATH:TAG"),
         ("oci:~nobody-here/x", "~nobody-here"),
         ("", "'' names no registry"),
     ],

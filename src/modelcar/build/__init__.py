@@ -31,11 +31,11 @@ def build_image(
     listener: Listener = ignore,
     cancel: Cancel | None = None,
 ) -> BuildResult:
-    """Build a ModelCar image of a model and put it into a registry or an OCI layout.
+    """Build a ModelCar image of a model and put it into a registry, an OCI layout or an OCI archive.
 
     Args:
         source: `hf://OWNER/NAME[@REVISION]` or a folder.
-        target: `HOST/REPOSITORY:TAG`, or `oci:PATH[:TAG]` for a layout.
+        target: `HOST/REPOSITORY:TAG`, `oci:PATH[:TAG]` for a layout, or `oci-archive:FILE[:TAG]`.
         options: All wishes.
         listener: Is told of what happens, from several threads, one call at a time.
         cancel: Thrown from another thread, it ends the build early.

@@ -38,13 +38,15 @@ from modelcar.errors import Interrupted, UsageError
 def build(source: str, target: str, digest_file: Path | None, format: str, quiet: bool, **values: Any) -> None:
     """Build a ModelCar of the model SOURCE and put it at TARGET.
 
-    SOURCE is hf://OWNER/NAME[@REVISION] (Hugging Face Hub) or a folder. TARGET is HOST/REPOSITORY:TAG (a registry) or
-    oci:PATH[:TAG] (an OCI layout). Prints the image's reference with its digest.
+    SOURCE is hf://OWNER/NAME[@REVISION] (Hugging Face Hub) or a folder. TARGET is HOST/REPOSITORY:TAG (a registry),
+    oci:PATH[:TAG] (an OCI layout) or oci-archive:FILE[:TAG] (the same as one file, which an image replaces as a whole).
+    Prints the image's reference with its digest.
 
     \b
     Examples:
       modelcar build hf://ibm-granite/granite-3.1-2b-instruct quay.io/acme/granite:3.1-2b
       modelcar build ./my-model oci:./images:granite
+      modelcar build ./my-model oci-archive:granite.tar:quay.io/acme/granite:3.1-2b
       modelcar build hf://bartowski/granite-GGUF oci:./images:q4 --include '*Q4_K_M*'
     """
     from modelcar.build import build_image
@@ -56,7 +58,9 @@ def build(source: str, target: str, digest_file: Path | None, format: str, quiet
         with listener(format, quiet=quiet) as listen:
             result = build_image(source, target, options, listener=listen)
     except KeyboardInterrupt:
-        raise Interrupted("stopped", "run it again to go on: what is finished is kept") from None
+        is_archive = target.startswith("oci-archive:")
+        hint = "an archive starts again" if is_archive else "run it again to go on: what is finished is kept"
+        raise Interrupted("stopped", hint) from None
     if options.dry_run:
         if format == "text":
             click.echo(plan_text(result))

@@ -23,7 +23,8 @@ def ls(
 ) -> None:
     """List the layers of an image and the files in each.
 
-    REFERENCE is HOST/REPOSITORY:TAG or oci:PATH[:TAG]. Of uncompressed layers only the headers are read.
+    REFERENCE is HOST/REPOSITORY:TAG, oci:PATH[:TAG] or oci-archive:FILE[:TAG]. Of uncompressed layers only the headers
+    are read.
 
     \b
     Example:

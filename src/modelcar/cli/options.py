@@ -93,8 +93,8 @@ def image_options(command: F) -> F:
             metavar="REF|embedded|none",
             default="embedded",
             show_default=True,
-            help="The image under the model, in a registry or a layout. KServe's modelcar mode needs a shell in it; "
-            "embedded is modelcar's own, which runs KServe's lines and no others.",
+            help="The image under the model, in a registry, layout or archive. KServe's modelcar mode needs a shell in "
+            "it; embedded is modelcar's own, which runs KServe's lines and no others.",
         ),
         click.option("--base-without-shell", is_flag=True, help="Take a base in which KServe's shell lines can't run."),
         click.option(

@@ -16,10 +16,10 @@ __all__ = ["ImageFile", "ImageTree", "LayerFiles", "pull_image", "read_image", "
 
 
 def read_image(reference: str, *, platform: str | None = None, access: Access | None = None) -> ImageTree:
-    """The layers and files of an image in a registry or an OCI layout, without their content.
+    """The layers and files of an image in a registry, an OCI layout or an OCI archive, without their content.
 
     Args:
-        reference: `HOST/REPOSITORY:TAG`, or `oci:PATH[:TAG]`.
+        reference: `HOST/REPOSITORY:TAG`, `oci:PATH[:TAG]`, or `oci-archive:FILE[:TAG]`.
         platform: `os/architecture[/variant]`; by default the first of the image.
         access: How registries are reached.
 
@@ -42,7 +42,7 @@ def pull_image(
     """Write the files of an image's `/models` into a folder. Returns their paths.
 
     Args:
-        reference: `HOST/REPOSITORY:TAG`, or `oci:PATH[:TAG]`.
+        reference: `HOST/REPOSITORY:TAG`, `oci:PATH[:TAG]`, or `oci-archive:FILE[:TAG]`.
         folder: Where to; made if need be.
         platform: `os/architecture[/variant]`; by default the first of the image.
         access: How registries are reached.

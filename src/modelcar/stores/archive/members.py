@@ -156,9 +156,9 @@ def _check_magic(opened: BinaryIO, path: Path, size: int) -> None:
         tarfile.TarInfo.frombuf(first, "utf-8", "surrogateescape")
     except tarfile.TruncatedHeaderError:  # type: ignore[attr-defined]
         raise Refused(f"{path} is no tar, and so no OCI archive: it has {size:,} bytes") from None
-    except tarfile.HeaderError as error:
+    except tarfile.HeaderError:
         if first.strip(b"\0"):
-            raise Refused(f"{path} is no tar, and so no OCI archive ({error})") from None
+            raise Refused(f"{path} is no tar, and so no OCI archive") from None
 
 
 def _safe_name(name: str, path: Path) -> str:

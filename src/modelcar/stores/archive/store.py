@@ -124,13 +124,15 @@ class ArchiveStore(IndexedStore):
         """Only what was an OCI archive once, or is empty, may be replaced."""
         try:
             check_regular(self._path)
-            self._is_lost = self._path.stat().st_size == 0
-            if not self._is_lost:
-                self._index()
+            is_empty = self._path.stat().st_size == 0
         except NotADirectoryError:
             raise Refused(f"{self._path} lies below a file, not a folder", "name another file") from None
         except FileNotFoundError:
             return
+        try:
+            self._is_lost = is_empty
+            if not is_empty:
+                self._index()
         except ContentMismatch:
             self._is_lost = True
         except (NotFound, Refused) as error:
