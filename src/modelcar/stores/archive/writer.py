@@ -158,10 +158,10 @@ class ArchiveWriter:
         Raises:
             OSError: As the system says; the target is as it was.
         """
-        for digest, (file, size) in self._spooled.items():
-            with file:
-                self.copy(digest, file, Place(0, size))
-        self._spooled.clear()
+        for digest in [*self._spooled]:
+            spool, size = self._spooled.pop(digest)
+            with spool:
+                self.copy(digest, spool, Place(0, size))
         self._close_up()
         last = _whole(Member("index.json", len(index)), index) + _END
         _write(self._file, last, self._end)
@@ -254,6 +254,7 @@ class ArchiveWriter:
 
     def _close_up(self) -> None:
         """Move what lies behind a place that was given back."""
+        os.ftruncate(self._file, self._end)  # the last blob's padding is there to be moved, too
         at = self._start
         for slot in [slot for slot in self._slots if not slot.is_free]:
             if slot.offset != at:
