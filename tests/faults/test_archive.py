@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from modelcar import Access, NotFound, Refused, UsageError, read_image
 from modelcar.http import Http
 from modelcar.stores import locate
-from tests.cli import built, image, modelcar, started, wait_for
+from tests.cli import built, end_of, image, modelcar, started, wait_for
 from tests.disks import mounted_disk, without_rights
 from tests.doubles.faults import slow
 from tests.doubles.hub import Hub
@@ -127,6 +128,21 @@ def test_a_killed_build_leaves_nothing_under_the_name_and_the_next_one_cleans_up
         assert [path.name for path in out.iterdir()] == ["x.tar"]
         again = image("hf://acme/tiny", f"oci-archive:{tmp_path}/again.tar:1")
         assert again == digest
+
+
+def test_a_stopped_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = "model-00002-of-00002.safetensors"
+    with Hub() as hub:
+        hub.repo("acme/tiny", model_files())
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        hub.fault(slow(50), last, where="cdn")
+        with started("build", "hf://acme/tiny", f"oci-archive:{tmp_path}/x.tar:1") as process:
+            wait_for(lambda: not hub.pending_faults and hub.bytes_sent(last) > 0, process)
+            process.send_signal(signal.SIGINT)
+            done = end_of(process)
+    assert (done.code, done.out) == (130, "")
+    assert done.error == "stopped; an archive starts again"
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("name", ["pipe", "-", "/dev/null", "/dev/stdout"])

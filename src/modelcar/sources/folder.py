@@ -16,9 +16,12 @@ from modelcar.sources.contract import Snapshot, SourceFile
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """A path that may have been meant as a repository of the Hub."""
 
+_OUR_ARCHIVE = b"oci-layout\0"
+"""How an OCI archive begins that modelcar wrote: with the name of its first member."""
+
 
 class FolderSource:
-    """The files below a folder, less hidden ones and OCI layouts: those are images that were built there.
+    """The files below a folder, less hidden ones, OCI layouts and our OCI archives: those are images built there.
 
     Links are followed while they stay inside.
 
@@ -84,6 +87,8 @@ class FolderSource:
             elif stat.S_ISREG(info.st_mode):
                 if not os.access(real, os.R_OK):
                     raise Denied(f"the file {shown} can't be read", "check its permissions")
+                if _is_our_archive(real, shown):
+                    continue
                 self._seen[shown] = _fingerprint(info)
                 files.append(SourceFile(shown, info.st_size, fingerprint=self._seen[shown] if _settled(info) else None))
             else:
@@ -139,6 +144,15 @@ def _stat(path: Path, shown: str, gone: str, hint: str = "") -> os.stat_result:
         raise NotFound(f"{shown} {gone}", hint) from None
     except OSError as error:
         raise _unreadable(shown, error) from None
+
+
+def _is_our_archive(path: Path, shown: str) -> bool:
+    """Whether it is an OCI archive that modelcar wrote: as with a layout, an image of the model is no part of it."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(len(_OUR_ARCHIVE)) == _OUR_ARCHIVE
+    except OSError as error:
+        raise _unreadable(f"the file {shown}", error) from None
 
 
 def _unreadable(what: str, error: OSError) -> ModelcarError:

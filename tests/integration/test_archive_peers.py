@@ -110,6 +110,11 @@ def test_a_rebuild_reads_nothing_and_a_changed_one_only_what_is_new(model: Path,
     assert pulled(target) == read_files(model)
 
 
+def test_an_archive_in_the_models_own_folder_is_no_part_of_the_model(model: Path) -> None:
+    digest = built(".", "oci-archive:x.tar:1", cwd=model)
+    assert built(".", "oci-archive:x.tar:1", cwd=model) == digest
+
+
 def test_another_tag_replaces_the_archive_and_copies_its_layers(model: Path, tmp_path: Path) -> None:
     digest = built(model, f"oci-archive:{tmp_path}/x.tar:1", "--workers", "1")
     content = (tmp_path / "x.tar").read_bytes()
