@@ -13,7 +13,7 @@ import pytest
 
 from modelcar import pull_image, read_image
 from tests import peers
-from tests.cli import built, image, modelcar
+from tests.cli import built, end_of, image, modelcar, started
 from tests.doubles.registry import Registry
 from tests.models import model_files, read_files, write_files
 
@@ -113,6 +113,23 @@ def test_a_rebuild_reads_nothing_and_a_changed_one_only_what_is_new(model: Path,
 def test_an_archive_in_the_models_own_folder_is_no_part_of_the_model(model: Path) -> None:
     digest = built(".", "oci-archive:x.tar:1", cwd=model)
     assert built(".", "oci-archive:x.tar:1", cwd=model) == digest
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "x.tar").symlink_to("there/y.tar")
+    image(model, f"oci-archive:{tmp_path}/x.tar:1")
+    assert (tmp_path / "x.tar").is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["y.tar"]
+
+
+def test_two_builds_into_one_archive_at_once(tmp_path: Path) -> None:
+    models = [write_files(tmp_path / f"model {n}", model_files(n)) for n in (1, 2)]
+    calls = [("build", model, f"oci-archive:{tmp_path}/out/x.tar:{n}") for n, model in enumerate(models, 1)]
+    with started(*calls[0]) as one, started(*calls[1]) as two:
+        assert [end_of(process).code for process in (one, two)] == [0, 0]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.tar"]
+    assert pulled(f"oci-archive:{tmp_path}/out/x.tar") in [read_files(model) for model in models]
 
 
 def test_another_tag_replaces_the_archive_and_copies_its_layers(model: Path, tmp_path: Path) -> None:
