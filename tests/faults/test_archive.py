@@ -335,7 +335,7 @@ def test_an_index_that_is_none(archive: Path) -> None:
     assert "index.json" in error
 
 
-def test_several_images_and_none_named(archive: Path) -> None:
+def test_several_images_and_none_named(model: Path, archive: Path) -> None:
     def twice(files: dict[str, bytes]) -> None:
         index = json.loads(files["index.json"])
         (one,) = index["manifests"]
@@ -351,6 +351,11 @@ def test_several_images_and_none_named(archive: Path) -> None:
         assert modelcar("ls", f"oci-archive:{archive}:{version}").code == 0
     with pytest.raises(NotFound):
         read_image(f"oci-archive:{archive}:quay.io/other/x:old")
+    done = modelcar("build", model, f"oci-archive:{archive}:2", "--no-clobber")
+    assert done.code == 6
+    assert done.error == (
+        f"oci-archive:{archive} holds several images and --no-clobber forbids to replace them; choose another file"
+    )
 
 
 def test_a_damaged_layer_is_not_pulled(model: Path, archive: Path) -> None:

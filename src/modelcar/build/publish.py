@@ -14,7 +14,7 @@ from modelcar.errors import NetworkError, NotFound, Refused
 from modelcar.events import Listener, Warned
 from modelcar.oci import Digest, StoredLayer
 from modelcar.retry import Patience
-from modelcar.stores import Location
+from modelcar.stores import Ambiguous, Location
 
 _TRIES = 3
 
@@ -123,13 +123,19 @@ def tag_names(target: Location) -> Digest | None:
 
 
 def replaces(target: Location) -> Digest | None:
-    """What a new image would take the place of: the tag's, or in a store of one file any that is there."""
+    """What a new image would take the place of: the tag's, or in a store of one file the one that is there.
+
+    Raises:
+        Refused: There are several in the file.
+    """
     named = tag_names(target)
     if named is not None or not target.store.is_one_file:
         return named
     try:
-        others = target.store.tags()
-        return target.store.resolve(others[0] if others else "").digest
+        return target.store.resolve("").digest
+    except Ambiguous:
+        what = f"{target.store.name} holds several images and --no-clobber forbids to replace them"
+        raise Refused(what, "choose another file") from None
     except NotFound:
         return None
 

@@ -12,6 +12,7 @@ from modelcar.oci.reference import DEFAULT_TAG, is_tag, refuse_password
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores.contract import (
+    Ambiguous,
     Blob,
     BlobStream,
     BytesBlob,
@@ -24,6 +25,7 @@ from modelcar.stores.contract import (
 )
 
 __all__ = [
+    "Ambiguous",
     "Blob",
     "BlobStream",
     "BytesBlob",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelcar.errors import ModelcarError
+from modelcar.errors import ModelcarError, NotFound
 from modelcar.oci import Descriptor, Digest, digest_of
 
 GIB = 1024**3
@@ -19,6 +19,10 @@ GIB = 1024**3
 
 class NotRead(ModelcarError):
     """The digest of a stream was asked for before its end."""
+
+
+class Ambiguous(NotFound):
+    """Several images are there, and which one is meant was not said."""
 
 
 class BlobStream(Protocol):
@@ -128,7 +132,7 @@ class ReadableStore(Protocol):
         """The manifest that a tag or digest names, without reading it.
 
         Raises:
-            NotFound: There is no such manifest.
+            NotFound: There is no such manifest; `Ambiguous` where there are several.
             Denied, NetworkError: As it says.
         """
         ...

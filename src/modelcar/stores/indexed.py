@@ -12,7 +12,7 @@ from modelcar.errors import ContentMismatch, NotFound, Refused, UsageError
 from modelcar.oci import Descriptor, Digest, Index, digest_of, media, parse_reference
 from modelcar.oci.digest import is_digest
 from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
-from modelcar.stores.contract import Reader, StoredManifest
+from modelcar.stores.contract import Ambiguous, Reader, StoredManifest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The tag (image-spec, annotations.md); some tools put the whole reference there."""
@@ -51,7 +51,7 @@ class IndexedStore(ABC):
             what = f"holds no image {version!r}" if version else "holds no image"
             raise NotFound(f"{self.name} {what}", _hint(images, version))
         if len(found) > 1 and not version:
-            raise NotFound(f"{self.name} holds {len(found)} images and none was named", _hint(images, version))
+            raise Ambiguous(f"{self.name} holds {len(found)} images and none was named", _hint(images, version))
         return found[-1]
 
     def manifest(self, version: str) -> StoredManifest:

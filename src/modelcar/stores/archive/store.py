@@ -155,18 +155,19 @@ class ArchiveStore(IndexedStore):
         place = members.places.get(name)
         if place is None:
             raise NotFound(missing)
-        opened = open_file(self._path)
-        if identity_of(opened) != members.identity:
-            opened.close()
-            raise ModelcarError(f"{self.name} was replaced while it was read", "run it again")
-        return opened, place
+        with self._in_our_words("read"):
+            opened = open_file(self._path)
+            if identity_of(opened) != members.identity:
+                opened.close()
+                raise ModelcarError(f"{self.name} was replaced while it was read", "run it again")
+            return opened, place
 
     def _index(self) -> Index:
         opened, place = self._opened(_INDEX, f"{self._path} is no OCI archive: it has no {_INDEX}")
-        with closing(opened):
+        with closing(FileReader(opened, place.offset, place.size, self.name)) as reader:
             if place.size > MAX_MANIFEST:
                 raise Refused(f"{self.name}: {_INDEX} is larger than {MAX_MANIFEST:,} bytes")
-            return decode_index(os.pread(opened.fileno(), place.size, place.offset), self.name)
+            return decode_index(reader.read(place.size), self.name)
 
     def _blobs_of(self, descriptor: Descriptor, content: bytes) -> dict[Digest, int]:
         """The size of each blob that an image is made of, itself and its platforms' manifests among them."""
