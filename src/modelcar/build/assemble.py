@@ -21,6 +21,7 @@ from modelcar.oci import (
 )
 from modelcar.oci import config as configs
 from modelcar.oci import manifest as manifests
+from modelcar.sources import Snapshot
 from modelcar.stores import BytesBlob
 
 USER = "1001"
@@ -157,6 +158,20 @@ def _in_words_of(format: Format, layer: Descriptor) -> Descriptor:
     """A layer's descriptor as the manifests of a format have it."""
     annotations = layer.annotations if format is Format.OCI else None
     return Descriptor(format.layer(layer.media_type), layer.digest, layer.size, annotations=annotations)
+
+
+def standard_keys(snapshot: Snapshot, created: str, base_name: str | None, base_digest: str | None) -> dict[str, str]:
+    """Labels and annotations that every image of a snapshot has (image-spec, annotations.md); `created` is RFC 3339."""
+    standard = {
+        "title": snapshot.title,
+        "source": snapshot.url,
+        "revision": snapshot.revision,
+        "licenses": snapshot.licenses,
+        "created": created,
+        "base.name": base_name,
+        "base.digest": base_digest,
+    }
+    return {f"org.opencontainers.image.{key}": value for key, value in standard.items() if value}
 
 
 def _config(base: PlatformBase, layers: Sequence[ModelLayer], description: Description) -> Config:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from modelcar.build.assemble import Description, Image, assemble, model_layer
+from modelcar.build.assemble import Description, Image, assemble, model_layer, standard_keys
 from modelcar.build.baseimage import Base, embedded_base, for_docker, full_name, no_base, read_base
 from modelcar.build.estimate import Estimate, estimate
 from modelcar.build.hashing import with_digests
@@ -297,16 +297,7 @@ class Builder:
     def _describe(self, snapshot: Snapshot, base: Base) -> Description:
         """Standard keys (image-spec, annotations.md), then the user's own over them."""
         time_created = created()
-        standard = {
-            "title": snapshot.title,
-            "source": snapshot.url,
-            "revision": snapshot.revision,
-            "licenses": snapshot.licenses,
-            "created": time_created,
-            "base.name": base.name,
-            "base.digest": base.digest,
-        }
-        keys = {f"org.opencontainers.image.{key}": value for key, value in standard.items() if value}
+        keys = standard_keys(snapshot, time_created, base.name, base.digest)
         options = self._options
         return Description(time_created, {**keys, **options.labels}, {**keys, **options.annotations})
 

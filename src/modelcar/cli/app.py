@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from modelcar.cli.build import build
 from modelcar.cli.completion import completion
+from modelcar.cli.containerfile import containerfile
 from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
@@ -45,6 +46,7 @@ def app(context: click.Context, config: Path) -> None:
 
 app.add_command(build)
 app.add_command(plan)
+app.add_command(containerfile)
 app.add_command(ls)
 app.add_command(pull)
 app.add_command(login)
