@@ -93,7 +93,10 @@ def python_root(root: Path) -> None:
 
 
 def members(layout: Path) -> list[dict[str, tuple[int, int, int, bytes]]]:
-    """What is below `models` in each layer of a layout's image: mode, owner, group and bytes by path."""
+    """Permissions, owner, group and bytes by path of what is below `models`, for each layer of a layout's image.
+
+    Engines write the file's type into the mode as well.
+    """
 
     def blob(digest: str) -> bytes:
         return (layout / "blobs" / "sha256" / digest.partition(":")[2]).read_bytes()
@@ -106,7 +109,7 @@ def members(layout: Path) -> list[dict[str, tuple[int, int, int, bytes]]]:
         with tarfile.open(fileobj=io.BytesIO(blob(layer["digest"]))) as archive:
             layers.append(
                 {
-                    member.name.strip("/"): (member.mode, member.uid, member.gid, content_of(archive, member))
+                    member.name.strip("/"): (member.mode & 0o7777, member.uid, member.gid, content_of(archive, member))
                     for member in archive
                     if member.name.strip("/").partition("/")[0] == "models"
                 }
