@@ -13,7 +13,7 @@ from modelcar import base as embedded
 from modelcar.build.assemble import BaseLayer, PlatformBase
 from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
-from modelcar.errors import NotFound, Refused
+from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.http import PIECE
 from modelcar.image.tree import ImageFile, ImageHead, read_head, read_layers
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
@@ -113,6 +113,7 @@ def for_docker(base: Base, patience: Patience) -> Base:
 
     Raises:
         Refused: It has a layer that Docker's manifests don't know.
+        ContentMismatch: A layer has other bytes than its digest says.
         ModelcarError: As its store does.
     """
     at_hand = dict(base.at_hand)
@@ -187,14 +188,20 @@ class _GzippedBlob:
         self._plain = plain
 
     def measure(self) -> Descriptor:
-        """Find out digest and size, by reading it once."""
+        """Find out digest and size, by reading it once.
+
+        Raises:
+            ContentMismatch: The other blob's bytes aren't those of its digest.
+        """
         with closing(self.open()) as stream:
             for _ in stream:
                 pass
+        if stream.diff_id != self._plain.digest:
+            raise ContentMismatch(f"{self.title}: the bytes are those of {stream.diff_id}, not of {self._plain.digest}")
         self.digest, self.size = stream.digest, stream.size
         return Descriptor(media.OCI_LAYER_GZIP, stream.digest, stream.size)
 
-    def open(self) -> HashedStream:
+    def open(self) -> CompressedStream:
         """See `Blob.open`."""
         stream = self._plain.open()
 

@@ -79,6 +79,8 @@ class BuildOptions:
                 f"--image-format docker takes no --compression {self.compression}",
                 "its layers are gzip: KServe's fetch mode skips plain ones silently, and old readers know no zstd",
             )
+        if self.image_format == str(Format.DOCKER) and self.annotations:
+            raise UsageError("Docker's manifests hold no annotations", "say it with --label, in the image's config")
         if self.workers < 1 or self.retry < 0 or self.retry_delay < 0:
             raise UsageError("workers is at least 1, retry and retry_delay at least 0")
         for name in ("platforms", "cache_from"):

@@ -198,3 +198,13 @@ def test_config_is_read_as_it_was_written() -> None:
 def test_any_bytes_are_a_config_or_an_error(content: bytes) -> None:
     with contextlib.suppress(ContentMismatch):
         assert isinstance(configs.decode(content, "x"), Config)
+
+
+@pytest.mark.parametrize("compression", ["", "gzip", "zstd"])
+def test_a_layer_has_a_name_in_both_formats(compression: str) -> None:
+    oci = {"": media.OCI_LAYER, "gzip": media.OCI_LAYER_GZIP, "zstd": media.OCI_LAYER_ZSTD}[compression]
+    docker = media.Format.DOCKER.layer(oci)
+    assert docker.startswith("application/vnd.docker.image.rootfs.diff.tar")
+    assert media.Format.OCI.layer(docker) == media.Format.OCI.layer(oci) == oci
+    assert media.Format.DOCKER.layer(docker) == docker
+    assert media.compression(docker) == media.compression(oci) == compression
