@@ -90,6 +90,20 @@ class Response:
         except (ValueError, RecursionError):
             return None
 
+    def redirect(self) -> str | None:
+        """Where it sends the client, as an absolute address; None where it doesn't.
+
+        Raises:
+            NetworkError: From TLS to plain HTTP, or to what is no address.
+        """
+        location = self.headers.get("Location")
+        if self.status not in REDIRECTS or not location:
+            return None
+        target = _joined(self.url, location)
+        if urlsplit(self.url).scheme == "https" and urlsplit(target).scheme != "https":
+            raise NetworkError(f"{shown(self.url)} redirects from TLS to plain HTTP, at {shown(target)}", final=True)
+        return target
+
     def close(self) -> None:
         """Give the connection back if the body was read or is short, else end it."""
         left = self._raw.length_remaining
@@ -184,13 +198,13 @@ class Http:
         sent = dict(headers or {})
         for _ in range(8):
             response = self.request(method, url, headers=sent, silence=silence)
-            location = response.headers.get("Location")
-            if response.status not in REDIRECTS or not location:
+            try:
+                target = response.redirect()
+            finally:
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    response.close()
+            if target is None:
                 return response
-            response.close()
-            target = _joined(url, location)
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise NetworkError(f"{shown(url)} redirects from TLS to plain HTTP, at {shown(target)}", final=True)
             if origin(target) != origin(url):
                 sent.pop("Authorization", None)
             url = target

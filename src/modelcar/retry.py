@@ -62,16 +62,17 @@ class Patience:
             attempt += 1
 
     def pause(self, what: str, error: NetworkError, attempt: int) -> None:
-        """Wait as long as the server asks, else longer from attempt to attempt.
+        """Wait longer from attempt to attempt, and at the least as long as the server asks.
 
         Raises:
             NetworkError: `error` itself, where the server asks for more than `LONGEST_WAIT`.
             Interrupted: The work was cancelled meanwhile.
         """
-        seconds = 0.0 if isinstance(error, AtOnce) else error.retry_after
-        if seconds is None:
+        seconds = 0.0
+        if not isinstance(error, AtOnce):
             # Jitter keeps the workers of one build from coming back all at once.
-            seconds = min(30.0, self._first_wait * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+            own = min(30.0, self._first_wait * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+            seconds = max(own, error.retry_after or 0.0)
         if seconds > LONGEST_WAIT:
             raise error
         self.listener(Waiting(what, error.what, round(seconds, 1)))

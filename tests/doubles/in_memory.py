@@ -34,6 +34,7 @@ class MemorySource:
         states: Digests that are stated, by path; all others are the true sha256.
         sizes: Sizes that are stated, by path; all others are the true ones.
         breaks: What goes wrong, each once.
+        remote: Whether it counts as one over a network.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class MemorySource:
         states: Mapping[str, str | None] | None = None,
         sizes: Mapping[str, int] | None = None,
         breaks: tuple[Break, ...] = (),
+        remote: bool = False,
     ) -> None:
+        self.remote = remote
         self.contents = {path: as_content(content) for path, content in files.items()}
         self.opened: list[tuple[str, int]] = []
         self.open_now = 0
@@ -66,11 +69,13 @@ class MemorySource:
     def snapshot(self) -> Snapshot:
         return Snapshot("memory", self.files, curated=True)
 
-    def open(self, file: SourceFile, offset: int = 0) -> _Reader:
+    def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> _Reader:
         with self._lock:
             self.opened.append((file.path, offset))
             self.open_now += 1
-        return _Reader(self, file.path, offset)
+        return _Reader(self, file.path, offset, length)
+
+    def prepare(self, file: SourceFile, offset: int, length: int) -> None: ...
 
     def distrust(self, file: SourceFile) -> bool:
         return False
@@ -92,15 +97,17 @@ class MemorySource:
 
 
 class _Reader:
-    def __init__(self, source: MemorySource, path: str, offset: int) -> None:
+    def __init__(self, source: MemorySource, path: str, offset: int, length: int | None = None) -> None:
         self._source = source
         self._path = path
         self._at = offset
+        size = source.contents[path].size
+        self._stop = size if length is None else min(size, offset + length)
         self._is_open = True
 
     def read(self, size: int, /) -> bytes:
         content = self._source.contents[self._path]
-        stop = self._source.check(self._path, self._at, min(content.size, self._at + size))
+        stop = self._source.check(self._path, self._at, min(self._stop, self._at + size))
         piece = b"".join(content.pieces(self._at, stop)) if self._at < stop else b""
         self._at += len(piece)
         return piece

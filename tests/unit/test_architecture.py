@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "retry": {"errors", "events"},
     "http": {"errors"},
     "oci": {"errors"},
-    "sources": {"errors", "http", "oci", "retry"},
+    "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
     "build": {"base", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},

@@ -78,7 +78,8 @@ def test_what_another_try_would_not_change(error: ModelcarError) -> None:
 def test_a_server_s_wish_to_wait_is_granted_within_reason() -> None:
     cancel = Unslept()
     Patience(cancel).persist(Work(RateLimited("slow", retry_after=55.0), NetworkError("x", retry_after=0.0)), "x")
-    assert cancel.waits == [55.0, 0.0]
+    assert cancel.waits[0] == 55.0
+    assert 0.75 <= cancel.waits[1] <= 1.25  # "now" doesn't mean: in a row without a pause
     for long in (LONGEST_WAIT + 1, float("inf")):
         with pytest.raises(RateLimited):
             Patience(cancel).persist(Work(RateLimited("slow", retry_after=long)), "x")

@@ -13,7 +13,7 @@ from modelcar.build.plan import ROOT, PlannedLayer
 from modelcar.http import PIECE
 from modelcar.oci import Descriptor, Digest, StoredLayer
 from modelcar.retry import Patience
-from modelcar.sources import Source, SourceFile, read_file
+from modelcar.sources import Lanes, Source, SourceFile, read_file
 from modelcar.stores import HashedStream
 
 _AHEAD = 8
@@ -31,6 +31,7 @@ class LayerBlob:
         patience: How the source is tried again.
         progress: Told of the number of bytes of every piece of the tar that is passed on.
         sent: The same for the blob, whose bytes are fewer where they are compressed.
+        lanes: Connections that a large file may take besides its own.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LayerBlob:
         patience: Patience,
         progress: Callable[[int], None] = lambda _: None,
         sent: Callable[[int], None] = lambda _: None,
+        lanes: Lanes | None = None,
     ) -> None:
         self.layer = layer
         self.title = layer.title
@@ -50,6 +52,7 @@ class LayerBlob:
         self._patience = patience
         self._progress = progress
         self._sent = sent
+        self._lanes = lanes
         self._files = {f"{ROOT}/{file.path}": file for file in layer.files}
         self._lock = threading.Lock()
         self._stream: CompressedStream | None = None
@@ -132,7 +135,7 @@ class LayerBlob:
         return b"".join(self._content(file))
 
     def _content(self, file: SourceFile) -> Iterator[bytes]:
-        for piece in read_file(self._source, file, self._patience):
+        for piece in read_file(self._source, file, self._patience, lanes=self._lanes):
             with self._lock:
                 self.read += len(piece)
             yield piece

@@ -14,7 +14,7 @@ from modelcar.errors import ContentMismatch
 from modelcar.events import LayerFinished, LayerProgress, LayerStarted, Listener
 from modelcar.oci import StoredLayer
 from modelcar.retry import Patience
-from modelcar.sources import Source
+from modelcar.sources import Lanes, Source
 from modelcar.stores import Store
 
 _PROGRESS_EVERY = 0.2
@@ -38,6 +38,7 @@ class Sender:
         self._patience = patience
         self._listener = listener
         self._lock = threading.Lock()
+        self._lanes = Lanes(1)
 
     def send_all(
         self,
@@ -45,7 +46,7 @@ class Sender:
         workers: int,
         finished: Callable[[int, PlannedLayer, StoredLayer], None],
     ) -> None:
-        """Send layers, the largest first so that no long one is left for the end.
+        """Send layers, the largest first so that no long one is left for the end; what is, gets the idle ones' lanes.
 
         Args:
             layers: Each with its number in the image.
@@ -63,11 +64,14 @@ class Sender:
             waiting.put(item)
         outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
+        self._lanes = Lanes(workers)
+
         def work() -> None:
             try:
-                while not self._patience.cancel.is_set():
-                    number, layer = waiting.get_nowait()
-                    finished(number, layer, self.send(number, layer))
+                with self._lanes.busy():
+                    while not self._patience.cancel.is_set():
+                        number, layer = waiting.get_nowait()
+                        finished(number, layer, self.send(number, layer))
             except queue.Empty:
                 outcomes.put(None)
             except Exception as error:  # noqa: BLE001 - it is raised again, in the caller's thread
@@ -100,7 +104,7 @@ class Sender:
 
         def attempt() -> StoredLayer:
             meter = _Meter(self, number)
-            blob = LayerBlob(layer, self._source, self._patience, meter.passed, meter.sent)
+            blob = LayerBlob(layer, self._source, self._patience, meter.passed, meter.sent, self._lanes)
             self._listener(LayerStarted(number, layer.title, layer.size, next(attempts)))
             try:
                 return blob.as_stored(self._store.write_blob(blob))

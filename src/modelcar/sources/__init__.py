@@ -8,9 +8,10 @@ from modelcar.errors import UsageError
 from modelcar.http import Http
 from modelcar.oci.reference import refuse_password
 from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
+from modelcar.sources.ranges import Lanes
 from modelcar.sources.reading import read_file
 
-__all__ = ["Reader", "Snapshot", "Source", "SourceFile", "open_source", "read_file"]
+__all__ = ["Lanes", "Reader", "Snapshot", "Source", "SourceFile", "open_source", "read_file"]
 
 
 def open_source(text: str, http: Http) -> Source:

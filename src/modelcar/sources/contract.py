@@ -49,10 +49,10 @@ class Snapshot:
 
 
 class Reader(Protocol):
-    """Bytes of one file, from some offset to its end."""
+    """Bytes of one file, from some offset on."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes, `b""` at the end of the file. Raises as `Source.open` does."""
+        """Up to `size` bytes, `b""` at the end of the file or range. Raises as `Source.open` does."""
         ...
 
     def close(self) -> None:
@@ -61,7 +61,13 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """A place that lists and reads model files. All methods may be called from several threads."""
+    """A place that lists and reads model files. All methods may be called from several threads.
+
+    Attributes:
+        remote: Whether bytes come over a network, where several connections may be faster than one.
+    """
+
+    remote: bool
 
     def snapshot(self) -> Snapshot:
         """What is there now, pinned. A second call gives the same.
@@ -73,14 +79,24 @@ class Source(Protocol):
         """
         ...
 
-    def open(self, file: SourceFile, offset: int = 0) -> Reader:
+    def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> Reader:
         """Read `file`, one of the snapshot's, from `offset` on. The first bytes are under way when this returns.
+
+        With a `length` no more bytes than that come; fewer may, as when a connection ends too soon.
 
         Raises:
             NetworkError: It can't be reached, or asks to wait (`RateLimited`); the caller decides what then.
             ContentMismatch: It isn't the file that the snapshot listed any more.
             Denied: It may not be read.
             NotFound: It is gone.
+        """
+        ...
+
+    def prepare(self, file: SourceFile, offset: int, length: int) -> None:
+        """Told that this range will be opened soon: what can be asked for before is asked for now.
+
+        Raises:
+            As `open`. But for `RateLimited`, opening it is worth a try all the same.
         """
         ...
 

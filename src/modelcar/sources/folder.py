@@ -29,6 +29,8 @@ class FolderSource:
         path: The folder.
     """
 
+    remote = False
+
     def __init__(self, path: Path) -> None:
         self._root = path
         self._snapshot: Snapshot | None = None
@@ -94,15 +96,18 @@ class FolderSource:
             else:
                 raise Refused(f"{shown} is neither a file nor a folder", "move it out of the folder")
 
-    def open(self, file: SourceFile, offset: int = 0) -> _FolderReader:
+    def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> _FolderReader:
         """See `Source.open`."""
         try:
             opened = FileIO(self._root / file.path)
         except OSError as error:
             raise _unreadable(f"the file {file.path}", error) from None
-        reader = _FolderReader(opened, file.path, self._seen[file.path])
+        reader = _FolderReader(opened, file.path, self._seen[file.path], length)
         opened.seek(offset)
         return reader
+
+    def prepare(self, file: SourceFile, offset: int, length: int) -> None:
+        """See `Source.prepare`: there is nothing to do."""
 
     def distrust(self, file: SourceFile) -> bool:
         """See `Source.distrust`: there is no other copy."""
@@ -112,18 +117,21 @@ class FolderSource:
 class _FolderReader:
     """An open file that must stay what the snapshot saw, from the first byte to the last."""
 
-    def __init__(self, opened: FileIO, path: str, fingerprint: str) -> None:
+    def __init__(self, opened: FileIO, path: str, fingerprint: str, length: int | None) -> None:
         self._opened = opened
+        self._left = length
         self._path = path
         self._fingerprint = fingerprint
         self._check()
 
     def read(self, size: int) -> bytes:
         try:
-            piece = self._opened.read(size)
+            piece = self._opened.read(size if self._left is None else min(size, self._left))
         except OSError as error:
             self.close()
             raise _unreadable(f"the file {self._path}", error) from None
+        if self._left is not None:
+            self._left -= len(piece)
         if not piece:
             self._check()
         return piece

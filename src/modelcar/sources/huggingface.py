@@ -7,6 +7,7 @@ the `/resolve/` address, which answers with the file or a signed link to it (Hub
 from __future__ import annotations
 
 import os
+import re
 import threading
 from io import FileIO
 from pathlib import Path
@@ -42,6 +43,8 @@ class HuggingFaceSource:
         http: Connections for the files.
     """
 
+    remote = True
+
     def __init__(self, name: str, revision: str | None, http: Http) -> None:
         from huggingface_hub import constants
         from huggingface_hub.errors import OIDCError
@@ -63,6 +66,7 @@ class HuggingFaceSource:
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._distrusted: set[str] = set()
+        self._links: dict[tuple[str, int, int], str] = {}
 
     @classmethod
     def parse(cls, text: str, http: Http) -> HuggingFaceSource:
@@ -91,11 +95,29 @@ class HuggingFaceSource:
                 self._snapshot = self._list()
             return self._snapshot
 
-    def open(self, file: SourceFile, offset: int = 0) -> Reader:
+    def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> Reader:
         """See `Source.open`: from the user's Hugging Face cache where it is there, else from the Hub."""
         if cached := self._cached(file):
-            return _CachedCopy(cached, file, offset)
-        return self._request(file, offset)
+            return _CachedCopy(cached, file, offset, length)
+        if length is not None and (link := self._links.pop((file.path, offset, length), None)):
+            response = self._http.follow("GET", link, headers={"Range": _range(offset, length)})
+            if response.status not in (401, 403):
+                return self._checked(response, file, offset, length, at_hub=False)
+            response.close()  # it has expired, and another one needn't be waited for
+        return self._request(file, offset, length)
+
+    def prepare(self, file: SourceFile, offset: int, length: int) -> None:
+        """See `Source.prepare`: the Hub signs a link for this range. It is good for an hour, and for one use here."""
+        if self._cached(file):
+            return
+        url = self._address(file)
+        with self._http.request("GET", url, headers=self._asking(offset, length)) as response:
+            link = response.redirect()
+            if link is None or origin(link) == origin(url):
+                # It is no link; whatever else it says, opening the range hears it again, but for a wish to wait.
+                check_status(response, file.path)
+            else:
+                self._links[file.path, offset, length] = link
 
     def distrust(self, file: SourceFile) -> bool:
         """See `Source.distrust`: a damaged copy in the cache is passed over."""
@@ -161,23 +183,34 @@ class HuggingFaceSource:
             pass  # the cache can't be read, or holds no such names
         return None
 
-    def _request(self, file: SourceFile, offset: int) -> Response:
+    def _address(self, file: SourceFile) -> str:
         from huggingface_hub import hf_hub_url
 
-        url = hf_hub_url(self._name, file.path, revision=self.snapshot().revision, endpoint=self._endpoint)
+        return hf_hub_url(self._name, file.path, revision=self.snapshot().revision, endpoint=self._endpoint)
+
+    def _asking(self, offset: int, length: int | None) -> dict[str, str]:
         headers = {"Authorization": self._token} if self._token else {}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        response = self._http.follow("GET", url, headers=headers)
+        if offset or length is not None:
+            headers["Range"] = _range(offset, length)
+        return headers
+
+    def _request(self, file: SourceFile, offset: int, length: int | None) -> Response:
+        url = self._address(file)
+        response = self._http.follow("GET", url, headers=self._asking(offset, length))
+        return self._checked(response, file, offset, length, at_hub=origin(response.url) == origin(url))
+
+    def _checked(
+        self, response: Response, file: SourceFile, offset: int, length: int | None, *, at_hub: bool
+    ) -> Response:
         try:
-            self._check(response, file, offset, at_hub=origin(response.url) == origin(url))
+            self._check(response, file, offset, length, at_hub=at_hub)
         except ModelcarError:
             response.close()
             raise
         return response
 
-    def _check(self, response: Response, file: SourceFile, offset: int, *, at_hub: bool) -> None:
-        """Make sure that what comes is the file from `offset` on."""
+    def _check(self, response: Response, file: SourceFile, offset: int, length: int | None, *, at_hub: bool) -> None:
+        """Make sure that what comes is the file from `offset` on, or the range that was asked for or its beginning."""
         status, headers = response.status, response.headers
         check_status(response, file.path)
         if status in (401, 403) and not at_hub:
@@ -189,9 +222,9 @@ class HuggingFaceSource:
             raise NotFound(f"{file.path} is not in hf://{self._name} any more")
         if status == 416:
             raise ContentMismatch(f"{file.path}: the source has fewer bytes than the {file.size:,} it states")
-        if status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        if status == 206 and not _is_of(headers.get("Content-Range", ""), offset, length):
             raise NetworkError(f"{file.path}: the server sent another range than was asked for")
-        if status == 200 and offset:
+        if status == 200 and (offset or length not in (None, file.size)):
             raise NetworkError(f"{file.path}: the server ignored the range that was asked for")
         if status not in (200, 206):
             raise NetworkError(f"{file.path}: the Hub answered {status}", final=status < 500)
@@ -253,10 +286,22 @@ def _file_of(sibling: RepoSibling) -> SourceFile:
     return SourceFile(path, int(sibling.size), f"git-sha1:{sibling.blob_id}")
 
 
+def _range(offset: int, length: int | None) -> str:
+    """A `Range` (RFC 9110, 14.2)."""
+    return f"bytes={offset}-" + ("" if length is None else str(offset + length - 1))
+
+
+def _is_of(content_range: str, offset: int, length: int | None) -> bool:
+    """Whether a `Content-Range` (RFC 9110, 14.4) begins at `offset` and doesn't go on for more than `length` bytes."""
+    found = re.match(r"bytes ([0-9]+)-([0-9]+)/", content_range)
+    return bool(found and int(found[1]) == offset and (length is None or int(found[2]) < offset + length))
+
+
 class _CachedCopy:
     """A file of the user's Hugging Face cache. One that can't be read is as good as a damaged one."""
 
-    def __init__(self, path: Path, file: SourceFile, offset: int) -> None:
+    def __init__(self, path: Path, file: SourceFile, offset: int, length: int | None) -> None:
+        self._left = file.size if length is None else length
         self._mismatch = ContentMismatch(f"{file.path}: the copy in the Hugging Face cache can't be read")
         try:
             self._opened = FileIO(path)
@@ -266,9 +311,11 @@ class _CachedCopy:
 
     def read(self, size: int) -> bytes:
         try:
-            return self._opened.read(size)
+            piece = self._opened.read(min(size, self._left))
         except OSError:
             raise self._mismatch from None
+        self._left -= len(piece)
+        return piece
 
     def close(self) -> None:
         self._opened.close()

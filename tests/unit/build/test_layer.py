@@ -116,7 +116,7 @@ class Slow(MemorySource):
         self.asked = threading.Event()
         self.answered = False
 
-    def open(self, file: SourceFile, offset: int = 0) -> Any:
+    def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> Any:
         if file.path == "b":
             self.asked.set()
             self.over.wait(30)
