@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build, memory, rebuild, startup
+from benchmarks import build, memory, rebuild, slow_link, startup
 from benchmarks.methods import install_peers
 from benchmarks.report import options, say, write_json
 
@@ -16,9 +16,16 @@ _QUICK = memory.Sizes(plain=8 * 1024**2, sparse=64 * 1024**2, files=50)
 
 
 @click.command()
+@click.argument("only", required=False, type=click.Choice(["slow-link"]))
 @options
-def main(size: int, runs: int, folder: Path, quick: bool, json_file: Path | None) -> None:
-    """Compare the ways to build a model's image, then measure rebuilds, start-up and memory."""
+def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json_file: Path | None) -> None:
+    """Compare the ways to build a model's image, then measure rebuilds, start-up and memory.
+
+    ONLY names one that is no part of that, since it mostly waits: slow-link.
+    """
+    if only:
+        _slow_link(64 * 1024**2 if quick else 512 * 1024**2, folder, json_file)
+        return
     if not quick:
         install_peers()
     with tempfile.TemporaryDirectory(prefix="mb-", dir=folder) as name:
@@ -44,6 +51,13 @@ def main(size: int, runs: int, folder: Path, quick: bool, json_file: Path | None
         "memory": memory.as_json(peaks),
     }
     write_json(json_file, values)
+
+
+def _slow_link(size: int, folder: Path, json_file: Path | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="mb-", dir=folder) as name:
+        crossings = slow_link.slow_link(size, Path(name))
+    print(slow_link.as_table(crossings, size))
+    write_json(json_file, {"size": size, "slow_link": slow_link.as_json(crossings)})
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ REPO = "acme/bench"
 
 
 @contextmanager
-def hub(model: Path) -> Iterator[str]:
-    """The Hub double, with a folder as the repository `REPO`; files go out by sendfile. Gives its endpoint."""
-    with _program("tests.doubles.hub", "--dir", str(model), "--repo", REPO) as line:
+def hub(model: Path, rate: int | None = None) -> Iterator[str]:
+    """The Hub double, with a folder as the repository `REPO`; files go out by sendfile. Gives its endpoint.
+
+    With a `rate` each connection gets so many bytes a second.
+    """
+    limit = ["--rate", str(rate)] if rate is not None else []
+    with _program("tests.doubles.hub", "--dir", str(model), "--repo", REPO, *limit) as line:
         yield str(json.loads(line)["endpoint"])
 
 

@@ -200,11 +200,12 @@ class Http:
             response = self.request(method, url, headers=sent, silence=silence)
             try:
                 target = response.redirect()
-            finally:
-                if response.status in REDIRECTS and "Location" in response.headers:
-                    response.close()
+            except NetworkError:
+                response.close()
+                raise
             if target is None:
                 return response
+            response.close()
             if origin(target) != origin(url):
                 sent.pop("Authorization", None)
             url = target

@@ -36,7 +36,8 @@ class BuildOptions:
         labels: Added to the config's labels.
         annotations: Added to the annotations of manifests and index.
         max_layer_size: Bytes of one layer; by default what the target is known to take.
-        workers: Layers in flight at a time.
+        workers: Layers in flight at a time. Where fewer are left and a connection is slow, the idle ones read ahead in
+            a large file, with 128 MiB of memory at the most.
         cache_from: References of images whose layers may be taken over, besides the target tag.
         use_cache: Whether layers that exist already are taken over at all.
         record: Whether an unfinished build writes down what it has.

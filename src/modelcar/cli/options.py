@@ -126,7 +126,12 @@ def image_options(command: F) -> F:
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
         click.option(
-            "--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="Layers in flight."
+            "--workers",
+            type=click.IntRange(1, 64),
+            metavar="N",
+            default=4,
+            show_default=True,
+            help="Layers in flight; on slow links idle workers fetch ranges of the last files (up to 128 MiB of memory).",
         ),
         click.option(
             "--retry",

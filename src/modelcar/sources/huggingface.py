@@ -67,6 +67,7 @@ class HuggingFaceSource:
         self._snapshot: Snapshot | None = None
         self._distrusted: set[str] = set()
         self._links: dict[tuple[str, int, int], str] = {}
+        self._gives_links = True
 
     @classmethod
     def parse(cls, text: str, http: Http) -> HuggingFaceSource:
@@ -108,16 +109,18 @@ class HuggingFaceSource:
 
     def prepare(self, file: SourceFile, offset: int, length: int) -> None:
         """See `Source.prepare`: the Hub signs a link for this range. It is good for an hour, and for one use here."""
-        if self._cached(file):
+        if not self._gives_links or self._cached(file):
             return
         url = self._address(file)
         with self._http.request("GET", url, headers=self._asking(offset, length)) as response:
             link = response.redirect()
-            if link is None or origin(link) == origin(url):
-                # It is no link; whatever else it says, opening the range hears it again, but for a wish to wait.
-                check_status(response, file.path)
-            else:
+            if link is not None and origin(link) != origin(url):
                 self._links[file.path, offset, length] = link
+                return
+            # Whatever else it says, opening the range hears it again, but for a wish to wait.
+            check_status(response, file.path)
+            # A mirror may send the file itself: asking ahead would only be asking twice.
+            self._gives_links = response.status not in (200, 206)
 
     def distrust(self, file: SourceFile) -> bool:
         """See `Source.distrust`: a damaged copy in the cache is passed over."""
