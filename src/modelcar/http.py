@@ -91,11 +91,7 @@ class Response:
             return None
 
     def redirect(self) -> str | None:
-        """Where it sends the client, as an absolute address; None where it doesn't.
-
-        Raises:
-            NetworkError: From TLS to plain HTTP, or to what is no address.
-        """
+        """The absolute address that it sends the client to, if it does. Raises `NetworkError` where that isn't right."""
         location = self.headers.get("Location")
         if self.status not in REDIRECTS or not location:
             return None

@@ -131,7 +131,7 @@ def image_options(command: F) -> F:
             metavar="N",
             default=4,
             show_default=True,
-            help="Layers in flight; on slow links idle workers fetch ranges of the last files (up to 128 MiB of memory).",
+            help="Layers in flight; on slow links idle ones fetch ranges of the last files (up to 128 MiB of memory).",
         ),
         click.option(
             "--retry",
