@@ -91,7 +91,7 @@ class Response:
             return None
 
     def redirect(self) -> str | None:
-        """The absolute address that it sends the client to, if it does. Raises `NetworkError` where that isn't right."""
+        """The absolute address that it sends the client to, if any. Raises `NetworkError` where that isn't right."""
         location = self.headers.get("Location")
         if self.status not in REDIRECTS or not location:
             return None

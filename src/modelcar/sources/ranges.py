@@ -269,7 +269,8 @@ class _Range:
             raise
         except NetworkError:
             pass  # opening it tries again
-        self._may.wait()
+        while not self._may.wait(_LOOK):
+            self._patience.check()
         self._patience.check()
         for piece in read_stretch(self._source, self._file, self._patience, offset=self._offset, length=self._length):
             with self._changed:

@@ -9,6 +9,8 @@ from random import Random
 
 import pytest
 
+from modelcar.build.layer import LayerBlob
+from modelcar.build.plan import PlannedLayer
 from modelcar.errors import ContentMismatch, Interrupted, ModelcarError, NetworkError, RateLimited
 from modelcar.events import Cancel, Event, Waiting
 from modelcar.http import WentSilent
@@ -251,6 +253,18 @@ def test_cancelling_ends_the_wait_for_a_range() -> None:
     assert [type(error) for error in ended] == [Interrupted]
     over.set()
     assert all_threads_end()
+
+
+@pytest.mark.parametrize("taken", [3, 6, 12])
+def test_an_upload_that_breaks_lets_go_of_all_ranges(taken: int) -> None:
+    source, lanes = Remote(), lanes_of()
+    stream = LayerBlob(PlannedLayer(source.files), source, Patience(), lanes=lanes).open()
+    for _, _ in zip(range(taken), stream, strict=False):
+        pass
+    stream.close()
+    assert all_threads_end()
+    assert source.open_now == 0
+    assert lanes.extend(1)
 
 
 def test_a_reader_that_leaves_early_leaves_no_threads_and_no_memory() -> None:
