@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants, snapshot_download
 
 from modelcar import ContentMismatch, NetworkError, RateLimited
 from modelcar.events import Event, Waiting
@@ -186,6 +188,28 @@ def test_a_limit_on_all_links_gives_the_layer_up(hub: Hub) -> None:
     with pytest.raises(RateLimited) as raised:
         Reading().all()
     assert raised.value.retry_after == 30
+
+
+def test_a_mirror_that_sends_files_itself_is_not_asked_twice_for_long(hub: Hub) -> None:
+    content = Generated(9 * 1000**2, seed=4)
+    hub.repo(NAME, {FILE: content}, lfs=())
+    assert Reading().all() == read(content)
+    asked = ranges(hub, "hub")
+    assert ranges(hub, "cdn") == []
+    assert 1 < len(asked) < 2 * len(set(asked))
+
+
+def test_a_range_of_a_cached_copy(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    snapshot_download(NAME, cache_dir=tmp_path, endpoint=hub.endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    before = len(hub.requests)
+    source = open_source(SOURCE, Http())
+    (file,) = source.snapshot().files
+    source.prepare(file, 5, 7)
+    with closing(source.open(file, 5, 7)) as reader:
+        assert reader.read(100) == BYTES[5:12]
+        assert reader.read(100) == b""
+    assert all("/resolve/" not in record.path for record in hub.requests[before:])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
