@@ -226,7 +226,7 @@ def test_a_zstd_base_is_refused_before_anything_is_sent(model: Path, host: str, 
     assert base in done.error
     assert "zstd" in done.error
     assert modelcar("ls", f"{host}/acme/tiny:1").code == 3
-    # As an OCI image it stays possible.
+    # What the error advises.
     assert build(model, f"{host}/acme/tiny:1", base, image_format="oci").digest
 
 
