@@ -29,7 +29,7 @@ class BuildOptions:
         wish: Which files.
         base: Reference of the image under the model, `embedded` for our own, or `none`.
         base_without_shell: Take a base in which KServe's shell lines can't run.
-        image_format: `oci`, or `docker` for consumers that know nothing else.
+        image_format: `oci`, or `docker` for old consumers: manifests of its schema 2, with gzip layers.
         compression: Of layers: `none`, `gzip[:LEVEL]` or `zstd[:LEVEL]`. Unless said, `none` in OCI's format and `gzip`
             in Docker's.
         platforms: `os/architecture[/variant]` each; none means all of the base.
