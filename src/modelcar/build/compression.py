@@ -23,6 +23,9 @@ _HIGHEST = {"gzip": 9, "zstd": 19}
 _WINDOW_LOG = 22
 """4 MiB: levels over 15 would take up to 128 MiB, for what a reader must hold as well."""
 
+_TABLE_LOG = 20
+"""4 MiB each: levels over 12 would take up to 80 for each layer in flight, and weights have little to find by it."""
+
 _AT_MOST_MORE = 256
 """Bytes of input that grow by a byte at the most: both store what won't shrink, and zstd's frame needs the most."""
 
@@ -56,7 +59,8 @@ class Compression:
         if self.kind == "gzip":
             return f"{self} zlib {zlib.ZLIB_RUNTIME_VERSION}"
         if self.kind == "zstd":
-            return f"{self} window {_WINDOW_LOG} libzstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+            version = ".".join(map(str, zstandard.ZSTD_VERSION))
+            return f"{self} window {_WINDOW_LOG} tables {_TABLE_LOG} libzstd {version}"
         return "none"
 
     @property
@@ -82,8 +86,14 @@ class Compression:
         """One for a single stream. In one thread, and without a time, a name or a size in its header."""
         if self.kind == "gzip":
             return zlib.compressobj(self.level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        usual = zstandard.ZstdCompressionParameters.from_level(self.level)
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            self.level, window_log=_WINDOW_LOG, write_content_size=False, write_checksum=True
+            self.level,
+            window_log=_WINDOW_LOG,
+            hash_log=min(usual.hash_log, _TABLE_LOG),
+            chain_log=min(usual.chain_log, _TABLE_LOG),
+            write_content_size=False,
+            write_checksum=True,
         )
         return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
