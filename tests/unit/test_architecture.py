@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "retry": {"errors", "events"},
     "http": {"errors"},
     "oci": {"errors"},
+    "model": {"errors"},
     "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},

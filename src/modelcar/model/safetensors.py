@@ -1,0 +1,123 @@
+"""Safetensors headers, read by range (safetensors' README, "Format").
+
+A file is 8 bytes (N, little endian), N bytes of JSON, then the tensors' bytes without gaps. One read of 64 KiB is
+mostly enough for the header; the tensors themselves are never read.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from modelcar.errors import ContentMismatch, NotFound
+from modelcar.model.files import ModelFiles, read_object
+from modelcar.model.tensors import Tensor, product
+
+MAX_HEADER = 100_000_000
+"""Bytes of a header, as in the safetensors library (`MAX_HEADER_SIZE`)."""
+
+INDEX = "model.safetensors.index.json"
+_FIRST_READ = 64 * 1024
+_READS_AT_A_TIME = 8
+
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64,
+    "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+"""Bits of each type (safetensors 0.7, `Dtype`)."""
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def read_header(files: ModelFiles, path: str) -> list[Tensor]:
+    """The tensors of one safetensors file, in the order of their bytes.
+
+    Raises:
+        ContentMismatch: It is none, is cut off, or its header contradicts itself.
+        ModelcarError: As `ModelFiles.read`.
+    """
+    size = files.sizes[path]
+    first = files.read(path, 0, min(size, _FIRST_READ))
+    length = int.from_bytes(first[:8], "little")
+    if len(first) < 8 or length > size - 8:
+        raise ContentMismatch(f"{path} is no safetensors file, or one that was cut off: it has {size:,} bytes")
+    if length > MAX_HEADER:
+        raise ContentMismatch(f"{path}: a header of {length:,} bytes is more than safetensors allows")
+    header = first[8 : 8 + length]
+    if len(header) < length:
+        header += files.read(path, 8 + len(header), length - len(header))
+    return _tensors(path, header, size - 8 - length)
+
+
+def _tensors(path: str, header: bytes, data: int) -> list[Tensor]:
+    """What a header lists, held against the bytes behind it."""
+    try:
+        raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        raw.pop("__metadata__", None)
+        entries = [(name, msgspec.json.decode(value, type=_Entry)) for name, value in raw.items()]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContentMismatch(f"{path}: the header can't be read: {error}") from None
+    entries.sort(key=lambda entry: entry[1].data_offsets)
+    tensors = []
+    at = 0
+    for name, entry in entries:
+        begin, end = entry.data_offsets
+        elements = product(entry.shape, name)
+        bits = BITS.get(entry.dtype)
+        if begin != at or end < begin or (bits is not None and (elements * bits + 7) // 8 != end - begin):
+            raise ContentMismatch(f"{path}: the header gives {name[:200]!r} bytes that can't be its own")
+        tensors.append(Tensor(name, entry.dtype, tuple(entry.shape), end - begin))
+        at = end
+    if at != data:
+        raise ContentMismatch(f"{path} has {data:,} bytes of tensors, its header says {at:,}", "get the file again")
+    return tensors
+
+
+def checkpoint_files(files: ModelFiles) -> list[str]:
+    """The safetensors files that together are the model: those of the index, else all at the top.
+
+    A `consolidated.safetensors` beside others holds the same weights once more (Mistral's repositories).
+
+    Raises:
+        NotFound: One that the index names isn't there.
+        ContentMismatch: The index is none.
+        ModelcarError: As `ModelFiles.read`.
+    """
+    paths = sorted(path for path in files.sizes if path.endswith(".safetensors"))
+    if INDEX in files.sizes:
+        return _indexed(files)
+    if "model.safetensors" in paths:
+        return ["model.safetensors"]
+    top = [path for path in paths if "/" not in path and not path.startswith("adapter_")]
+    others = [path for path in top if not path.startswith("consolidated")]
+    return others or top
+
+
+def _indexed(files: ModelFiles) -> list[str]:
+    weights = read_object(files, INDEX).get("weight_map")
+    if not isinstance(weights, dict) or not all(isinstance(path, str) for path in weights.values()):
+        raise ContentMismatch(f"{INDEX} has no weight_map of files")
+    named = sorted(set(weights.values()))
+    for path in named:
+        if posixpath.normpath(path) not in files.sizes:
+            raise NotFound(f"{INDEX} names {path[:200]}, which isn't there", "the checkpoint is not complete")
+    return [posixpath.normpath(path) for path in named]
+
+
+def read_checkpoint(files: ModelFiles, paths: Iterable[str]) -> list[Tensor]:
+    """The tensors of all files of a checkpoint, each name once.
+
+    Raises:
+        ModelcarError: As `read_header`.
+    """
+    with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
+        headers = list(pool.map(lambda path: read_header(files, path), paths))
+    return list({tensor.name: tensor for header in headers for tensor in header}.values())
