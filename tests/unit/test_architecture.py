@@ -27,7 +27,21 @@ MAY_IMPORT = {
     "base": {"oci"},
     "build": {"base", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
     "image": {"errors", "events", "http", "oci", "retry", "settings", "stores"},
-    "cli": {"build", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
+    "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
+    "cli": {
+        "build",
+        "errors",
+        "events",
+        "http",
+        "image",
+        "look",
+        "model",
+        "oci",
+        "retry",
+        "settings",
+        "sources",
+        "stores",
+    },
 }
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""
 

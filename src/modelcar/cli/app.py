@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from modelcar.cli.build import build
 from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
+from modelcar.cli.fit import fit
 from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
@@ -49,6 +50,7 @@ app.add_command(plan)
 app.add_command(containerfile)
 app.add_command(ls)
 app.add_command(pull)
+app.add_command(fit)
 app.add_command(login)
 app.add_command(logout)
 app.add_command(completion)

@@ -6,16 +6,22 @@ import re
 from pathlib import Path
 
 _HEADER = re.compile(rb"---[ \t]*\r?\n(.*?\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_LONGEST = 1024 * 1024
+LONGEST = 1024 * 1024
+"""Bytes of a card that are looked at."""
 
 
 def license_of(card: Path) -> str | None:
     """The `license` of a README.md's YAML header, None where there is none or it can't be read."""
     try:
         with card.open("rb") as opened:
-            header = _HEADER.match(opened.read(_LONGEST))
+            return license_in_text(opened.read(LONGEST))
     except OSError:
         return None
+
+
+def license_in_text(card: bytes) -> str | None:
+    """The `license` that a card's text states in its YAML header, None where there is none or it can't be read."""
+    header = _HEADER.match(card)
     if header is None:
         return None
     import yaml

@@ -1,0 +1,220 @@
+"""`modelcar fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelcar.cli import show
+from modelcar.cli.options import access_options, folders, make_access
+
+if TYPE_CHECKING:
+    from modelcar.look import Looked
+    from modelcar.model.fit import Fit, Placement
+
+
+@click.command(short_help="Show how much memory it takes to serve a model.")
+@click.argument("model", metavar="REF|SOURCE", shell_complete=folders)
+@click.option("--gpu", metavar="NAME|SIZE", help="What to serve on: H100, A100-40, 3g.40gb (a MIG slice) or 24GiB.")
+@click.option(
+    "--count", type=click.IntRange(1, 1024), metavar="N", default=1, show_default=True, help="GPUs in one machine."
+)
+@click.option(
+    "--context",
+    type=click.IntRange(1, 2**40),
+    metavar="TOKENS",
+    help="Length of a sequence.  [default: what vLLM takes for the model]",
+)
+@click.option(
+    "--sequences",
+    type=click.IntRange(1, 2**20),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Sequences of that length at a time.",
+)
+@click.option(
+    "--kv-cache-dtype",
+    type=click.Choice(["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"]),
+    default="auto",
+    show_default=True,
+    help="As vLLM's; auto is 16 bits, or FP8 where the checkpoint asks for it.",
+)
+@click.option("--file", metavar="NAME", help="Where several GGUF models are, look at this one.")
+@click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, take this one.  [default: the first]")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@access_options
+def fit(
+    model: str,
+    gpu: str | None,
+    count: int,
+    context: int | None,
+    sequences: int,
+    kv_cache_dtype: str,
+    file: str | None,
+    platform: str | None,
+    format: str,
+    ca_file: Path | None,
+    plain_http: bool,
+    authfile: Path | None,
+) -> None:
+    """Show how much memory it takes to serve a model with vLLM, and whether GPUs have it.
+
+    Looks at an image or, before there is one, at a source: headers and configuration only, no weights. Weights and
+    KV cache are what vLLM will take; lines that begin with ~ are estimates of what it measures at its start.
+
+    \b
+    Examples:
+      modelcar fit quay.io/acme/granite:3.1-2b --gpu L4
+      modelcar fit hf://meta-llama/Llama-3.1-70B-Instruct --gpu H100 --count 4 --context 32768 --sequences 16
+    """
+    from modelcar.look import look
+    from modelcar.model.fit import Wish
+    from modelcar.model.fit import fit as reckon
+    from modelcar.model.gpus import parse_gpu
+
+    wish = Wish(parse_gpu(gpu) if gpu else None, count, context, sequences, kv_cache_dtype)
+    looked = look(model, file=file, platform=platform, access=make_access(ca_file, plain_http, authfile))
+    result = reckon(looked.facts, wish)
+    if format == "json":
+        show.as_json(_as_dict(looked, result, context))
+    else:
+        click.echo("\n".join(_text(looked, result)))
+
+
+def _text(looked: Looked, result: Fit) -> list[str]:
+    """What people read: the model, the memory line by line, the answer."""
+    lines = [show.name(looked.location), *_model(looked, result), ""]
+    placement = result.placement
+    rows = []
+    for line in placement.lines:
+        size = "?" if line.size is None else ("~" if line.estimate and line.size else "") + show.size(line.size)
+        rows.append((line.name, size, ("estimate: " if line.estimate else "") + show.name(line.why)))
+    more = "and what isn't known, " if any(line.size is None for line in placement.lines) else ""
+    rows.append(("together", show.size(placement.needed), more + _budget(result)))
+    per_gpu = f"EACH OF {placement.tensor_parallel}" if placement.tensor_parallel > 1 else "MEMORY"
+    lines += [show.table(("ON THE GPU", per_gpu, "WHAT IT IS"), rows, right=(1,)), ""]
+    lines += _answer(result)
+    return lines + [f"note: {show.name(note)}" for note in result.notes]
+
+
+def _model(looked: Looked, result: Fit) -> list[str]:
+    facts, architecture = looked.facts, looked.facts.architecture
+    weights = f"{_millions(facts.parameters)} parameters" if facts.parameters is not None else "parameters not known"
+    stored = str(facts.quantization) if facts.quantization else facts.dtype
+    name = architecture.name or architecture.model_type if architecture else "no configuration"
+    lines = [", ".join(show.name(part) for part in (name, weights, stored) if part)]
+    if result.per_token:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in _kinds(facts).items())
+        lines.append(f"KV cache: {result.per_token:,} B a token in 16 bits ({kinds})")
+    if architecture and architecture.context:
+        lines.append(f"context: {architecture.context:,} tokens")
+    return lines
+
+
+def _kinds(facts: Any) -> dict[str, int]:
+    """How many layers of each kind."""
+    names = {"full": "full attention", "sliding": "sliding window", "chunked": "chunked attention", "mla": "MLA"}
+    counted: dict[str, int] = {}
+    for layer in (facts.architecture.layers if facts.architecture else None) or ():
+        kind = names.get(layer.kind, layer.kind) + (f" of {layer.window:,}" if getattr(layer, "window", 0) else "")
+        counted[kind] = counted.get(kind, 0) + 1
+    return counted
+
+
+def _budget(result: Fit) -> str:
+    from modelcar.model.memory import UTILIZATION
+
+    gpu, budget = result.wish.gpu, result.placement.budget
+    if gpu is None or budget is None:
+        return "on each GPU"
+    return f"of {show.size(budget)}, which are {UTILIZATION} of the {gpu.name}'s {show.size(gpu.memory)}"
+
+
+def _answer(result: Fit) -> list[str]:
+    wish, placement = result.wish, result.placement
+    if wish.gpu is None:
+        return ["Name a GPU to see whether it fits: --gpu H100, or --gpu 24GiB."]
+    gpus = f"{placement.tensor_parallel} × {wish.gpu.name}"
+    if placement.tensor_parallel > 1:
+        gpus += f" (--tensor-parallel-size {placement.tensor_parallel})"
+    if placement.fits is None:
+        return [f"What is known fits on {gpus}; whether the rest does can't be told."]
+    if placement.fits:
+        lines = [f"It fits on {gpus}."]
+    elif wish.count == placement.tensor_parallel:
+        lines = [f"It doesn't fit on {gpus}."]
+    else:
+        lines = [f"It doesn't fit on {gpus}, and no more of the {wish.count} can share it."]
+    overhead = sum(line.size or 0 for line in placement.lines if line.name not in ("KV cache", "states"))
+    if placement.budget is not None and overhead > placement.budget:
+        missing = show.size(overhead - placement.budget)
+        return [*lines, f"Even without a sequence {missing} are missing on each GPU."]
+    if placement.most is not None and result.context is not None:
+        lines.append(f"{show.count(placement.most, 'sequence')} of {result.context:,} tokens fit at a time.")
+    if placement.longest is not None:
+        whose = f"{wish.sequences:,} sequences" if wish.sequences > 1 else "one sequence"
+        lines.append(f"The longest context for {whose} is {placement.longest:,} tokens (--max-model-len).")
+    return lines
+
+
+def _as_dict(looked: Looked, result: Fit, context: int | None) -> dict[str, Any]:
+    facts, architecture, wish = looked.facts, looked.facts.architecture, result.wish
+    values: dict[str, Any] = {
+        "model": looked.location,
+        "architecture": architecture.name if architecture else None,
+        "model_type": architecture.model_type if architecture else None,
+        "format": facts.format or None,
+        "parameters": facts.parameters,
+        "weight_bytes": facts.weight_bytes,
+        "mtp_weight_bytes": facts.mtp_bytes,
+        "dtype": facts.dtype or None,
+        "quantization": str(facts.quantization) if facts.quantization else None,
+        "context_length": architecture.context if architecture else None,
+        "layers": _kinds(facts),
+        "kv_bytes_per_token": result.per_token,
+        "state_bytes_per_sequence": result.state,
+    }
+    if context is not None:
+        values["kv_bytes_for_one_request"] = result.one_request
+    return {
+        **values,
+        "license": looked.license,
+        "context": result.context,
+        "sequences": wish.sequences,
+        "kv_cache_dtype": wish.cache_dtype,
+        "batched_tokens": result.batched_tokens,
+        "gpu": {"name": wish.gpu.name, "memory": wish.gpu.memory, "count": wish.count} if wish.gpu else None,
+        **_placement(result.placement),
+        "tried": [_placement(placement) for placement in result.tried],
+        "notes": list(result.notes),
+        "rules": f"vLLM {_rules()}",
+    }
+
+
+def _placement(placement: Placement) -> dict[str, Any]:
+    return {
+        "tensor_parallel": placement.tensor_parallel,
+        "fits": placement.fits,
+        "needed_bytes": placement.needed,
+        "usable_bytes": placement.budget,
+        "longest_context": placement.longest,
+        "most_sequences": placement.most,
+        "memory": [
+            {"name": line.name, "bytes": line.size, "estimate": line.estimate, "what": line.why}
+            for line in placement.lines
+        ],
+    }
+
+
+def _rules() -> str:
+    from modelcar.model.kv import VLLM
+
+    return VLLM
+
+
+def _millions(count: int) -> str:
+    """Parameters as people give them."""
+    return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.1f} M"
