@@ -29,20 +29,9 @@ MAY_IMPORT = {
     "image": {"errors", "events", "http", "oci", "retry", "settings", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
     "cli": {
-        "build",
-        "errors",
-        "events",
-        "http",
-        "image",
-        "look",
-        "model",
-        "oci",
-        "retry",
-        "settings",
-        "sources",
-        "stores",
+        "build", "errors", "events", "http", "image", "look", "model", "oci", "retry", "settings", "sources", "stores"
     },
-}
+}  # fmt: skip
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""
 
 MODULES = {
