@@ -59,9 +59,9 @@ class _Attention:
             return self._latent()
         window = 0
         if kind == "sliding":
-            window = fields.number("sliding_window", default=self._defaults.window)
+            window = fields.number("sliding_window", default=self._absent("sliding_window", self._defaults.window))
         elif kind == "chunked":
-            window = fields.number("attention_chunk_size", default=8192)
+            window = fields.number("attention_chunk_size", default=self._absent("attention_chunk_size", 8192))
         if kind != "full" and not window:
             kind = "full"
         kv_heads = self._kv_heads(number, kind)
@@ -69,6 +69,10 @@ class _Attention:
         if not kv_heads or not key:
             raise Unknown(f"config.json doesn't give the attention heads of a {self._type or 'nameless'} model")
         return [AttentionLayer(kind, kv_heads, key, value, window)]
+
+    def _absent(self, name: str, default: int) -> int:
+        """The default of a field that isn't there; null is no absence."""
+        return 0 if self._fields.has(name) else default
 
     def _latent(self) -> list[CacheLayer]:
         fields = self._fields
@@ -102,8 +106,7 @@ class _Attention:
         if inner := fields.inner("attn_config"):
             return inner.number("kv_n_heads", default=self._heads)
         given = fields.number("n_head_kv", "num_key_value_heads", "num_kv_heads", "multi_query_group_num")
-        missing = 0 if fields.has("num_key_value_heads") else self._defaults.kv
-        return given or missing or self._heads
+        return given or self._absent("num_key_value_heads", self._defaults.kv) or self._heads
 
     def _sizes(self, number: int, kind: str) -> tuple[int, int]:
         """Elements of a head's key and of its value."""
@@ -115,8 +118,7 @@ class _Attention:
         if self._type == "gemma4_text" and kind == "full":
             size = fields.number("global_head_dim", default=512)
             return size, size
-        default = 0 if fields.has("head_dim") else self._defaults.head_dim
-        size = fields.number(*names, default=default)
+        size = fields.number(*names, default=self._absent("head_dim", self._defaults.head_dim))
         if not size and self._heads:
             size = hidden_size(fields, self._defaults) * (2 if self._type == "zamba2" else 1) // self._heads
         if self._type in _NOT_MLA and fields.given("qk_nope_head_dim"):

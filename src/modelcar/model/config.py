@@ -11,8 +11,8 @@ from modelcar.errors import ContentMismatch
 from modelcar.model.attention import cache_layers
 from modelcar.model.defaults import DEFAULTS, TEXT_TYPES, Defaults
 from modelcar.model.fields import Fields
-from modelcar.model.kinds import Unknown, heads, hidden_size, layer_count
-from modelcar.model.layers import CacheLayer
+from modelcar.model.kinds import Unknown, heads, hidden_size, known, layer_count
+from modelcar.model.layers import AttentionLayer, CacheLayer
 
 _TEXT_NAMES = ("text_config", "llm_config", "language_config", "language_model_config")
 _CONTEXT_NAMES = (
@@ -28,6 +28,7 @@ _ENCODERS = re.compile(
 )
 """Types without generation: nothing is kept from token to token."""
 
+_GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "Model")
 _NO_DECODER = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForImageClassification")
 
 
@@ -89,14 +90,16 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         unknown=unknown,
         context=context_length(fields, model_type, defaults) if layers is not None and not unknown else None,
         hidden=hidden_size(fields, defaults),
-        heads=heads(fields, defaults) if layers is None or any(not hasattr(layer, "arrays") for layer in layers) else 0,
+        heads=heads(fields, defaults)
+        if layers is None or any(isinstance(layer, AttentionLayer) for layer in layers)
+        else 0,
         depth=_depth(fields, defaults),
         mtp=fields.number("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers"),
         width=_width(fields),
         vocabulary=fields.number("vocab_size", "padded_vocab_size", default=defaults.vocab),
         experts=fields.number("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
         experts_used=fields.number("num_experts_per_tok", "experts_per_token", "moe_topk", "moe_k", "top_k_experts"),
-        tied=_tied(top, fields, model_type, defaults),
+        tied=_tied(top, fields, defaults),
         multimodal=any(top.given(part) for part in ("vision_config", "audio_config", "vision_tower", "visual")),
     )
 
@@ -122,11 +125,12 @@ def _layers(top: Fields, fields: Fields, model_type: str, name: str) -> tuple[tu
         return None, "an encoder-decoder model: its cross-attention is not known to modelcar"
     if _ENCODERS.fullmatch(model_type) or name.endswith(_NO_DECODER):
         return (), "an encoder: it keeps nothing from token to token"
+    if name and not known(model_type) and not name.endswith(_GENERATES):
+        return None, f"what a {name} keeps from token to token is not known to modelcar"
     try:
-        layers = cache_layers(fields, model_type)
+        return cache_layers(fields, model_type), ""
     except Unknown as error:
         return None, str(error)
-    return layers, ""
 
 
 def _depth(fields: Fields, defaults: Defaults) -> int:
@@ -145,9 +149,8 @@ def _width(fields: Fields) -> int:
     return 2 * max(inner if isinstance(inner, int) else 0, fields.number("moe_intermediate_size") * used)
 
 
-def _tied(top: Fields, fields: Fields, model_type: str, defaults: Defaults) -> bool:
-    default = defaults.tied if model_type in DEFAULTS else True  # transformers' own default
-    return fields.flag("tie_word_embeddings", top.flag("tie_word_embeddings", default))
+def _tied(top: Fields, fields: Fields, defaults: Defaults) -> bool:
+    return fields.flag("tie_word_embeddings", top.flag("tie_word_embeddings", defaults.tied))
 
 
 def context_length(fields: Fields, model_type: str, defaults: Defaults) -> int:

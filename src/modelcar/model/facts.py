@@ -13,6 +13,7 @@ from modelcar.model.config import Architecture, mistral_config, read_architectur
 from modelcar.model.files import FilesIn, ModelFiles, read_object
 from modelcar.model.gguf import Gguf, gguf_models, read_gguf
 from modelcar.model.ggufconfig import gguf_config
+from modelcar.model.kinds import known
 from modelcar.model.layers import AttentionLayer
 from modelcar.model.quantization import Quantization, dtypes, parameters, quantization_seen, read_quantization
 from modelcar.model.tensors import Tensor
@@ -117,6 +118,8 @@ def _from_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | None,
     quantization = read_quantization(config or {}, modelopt) or quantization_seen(tensors)
     notes: list[str] = []
     counted, left = without_mtp(tensors, architecture)
+    if architecture and architecture.layers and not known(architecture.model_type):
+        notes.append(f"{architecture.model_type or 'this type'} is not known to modelcar: read as a plain decoder")
     if architecture:
         architecture = _as_tensors_say(architecture, counted, notes)
     count = parameters(counted, quantization, tied=bool(architecture and architecture.tied))
@@ -196,7 +199,7 @@ def _as_tensors_say(architecture: Architecture, tensors: list[Tensor], notes: li
             heads = keys[number] // layer.key_size
             value = values[number] // heads if number in values and values[number] % heads == 0 else layer.value_size
             layers[place] = replace(layer, kv_heads=heads, value_size=value)
-    if tuple(layers) != architecture.layers and not notes:
+    if tuple(layers) != architecture.layers and len(keys) == architecture.depth:
         notes.append("config.json and the tensors differ in KV heads: the tensors count")
     return replace(architecture, layers=tuple(layers), depth=max(architecture.depth, len(keys)))
 

@@ -128,7 +128,8 @@ def _sized(path: str, infos: list[_Info], data: int) -> list[Tensor]:
     """Tensors with their bytes: by type, or where GGML has a type that we don't know, up to the next tensor."""
     tensors = []
     ordered = sorted(infos, key=lambda info: info.offset)
-    for info, following in zip(ordered, [*(info.offset for info in ordered[1:]), data], strict=True):
+    followers = [*(info.offset for info in ordered), data][1:]
+    for info, following in zip(ordered, followers, strict=True):
         elements = product(info.shape, info.name)
         name, block, size = TYPES.get(info.kind, (f"GGML type {info.kind}", 0, 0))
         stored = -(-elements // block) * size if block else following - info.offset

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from modelcar.model.defaults import Defaults
+from modelcar.model.defaults import DEFAULTS, Defaults
 from modelcar.model.fields import MAX_LAYERS, Fields
 
 _KINDS = {
@@ -24,6 +25,10 @@ _PATTERNS = {
 
 _NO_WINDOW_UNLESS_ASKED = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen2_vl_text", "qwen2_5_vl_text", "smollm3"}
 """Types whose `sliding_window` counts only where `use_sliding_window` is true, which it isn't by default."""
+
+
+_STATEFUL = re.compile(r"mamba|ssm|rwkv|xlstm|recurrent|linear_attn|conv_kernel|lru_width|block_types")
+"""Names of fields, or parts of types, of models that keep states."""
 
 
 class Unknown(Exception):
@@ -48,10 +53,17 @@ def hidden_size(fields: Fields, defaults: Defaults) -> int:
     return fields.number("hidden_size", "n_embd", "d_model", "n_embed", default=defaults.hidden)
 
 
+def known(model_type: str) -> bool:
+    """Whether there are rules or defaults for a type; others are read as plain decoders."""
+    return model_type in DEFAULTS or model_type in _RULES
+
+
 def layer_kinds(fields: Fields, model_type: str, defaults: Defaults) -> list[str]:
     """`full`, `sliding`, `chunked`, `state`, `both` or `none` of every layer."""
     if rule := _RULES.get(model_type):
         return rule(fields, defaults)
+    if not known(model_type) and _STATEFUL.search(" ".join((model_type, *fields.values))):
+        raise Unknown(f"a {model_type or 'nameless'} model keeps states of a kind that is not known to modelcar")
     if types := fields.words("layer_types") or fields.words("layers_block_type"):
         return _from_words(types, fields, defaults)
     count = layer_count(fields, defaults)

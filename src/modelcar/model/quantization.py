@@ -177,11 +177,13 @@ def _is_buffer(tensor: Tensor) -> bool:
 def _two_a_byte(tensor: Tensor, others: Mapping[str, Tensor], quantization: Quantization | None) -> bool:
     """Whether a tensor of bytes holds two weights in each."""
     name = tensor.name
-    if f"{name}.absmax" in others:
-        return True  # bitsandbytes, 4 bits
-    if tensor.dtype == "I8" or quantization is None:
-        return f"{name}_scale_2" in others  # NVFP4
-    return quantization.bits == 4
+    if f"{name}.absmax" in others or f"{name}_scale_2" in others:
+        return True  # bitsandbytes with 4 bits; NVFP4
+    if tensor.dtype == "I8":
+        return False
+    if (scale := others.get(f"{name}_scale")) is not None and len(scale.shape) == len(tensor.shape) > 1:
+        return tensor.elements * 2 in (scale.elements * 16, scale.elements * 32)  # one for 16 or 32 weights
+    return quantization is not None and quantization.bits == 4
 
 
 def dtypes(tensors: Iterable[Tensor]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ pytestmark = pytest.mark.skipif(not ROWS, reason=f"the facts aren't beside the c
 
 
 def files_of(row: dict[str, Any], which: str = "checkpoint") -> Files:
+    return read_row(ROWS.index(row), which)
+
+
+@cache
+def read_row(number: int, which: str) -> Files:
+    row = ROWS[number]
     tensors = json.loads(gzip.decompress((SHARED / f"{row[which]['file']}.gz").read_bytes()))
     return checkpoint(json.loads((SHARED / row["config_file"]).read_text()), tensors)
 
