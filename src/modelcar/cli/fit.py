@@ -157,6 +157,9 @@ def _answer(result: Fit) -> list[str]:
     if placement.longest is not None:
         whose = f"{wish.sequences:,} sequences" if wish.sequences > 1 else "one sequence"
         lines.append(f"The longest context for {whose} is {placement.longest:,} tokens (--max-model-len).")
+    for other in result.tried:
+        if other.fits and other.tensor_parallel > placement.tensor_parallel and other.most is not None:
+            lines.append(f"On {other.tensor_parallel} of them: {show.count(other.most, 'sequence')}.")
     return lines
 
 

@@ -37,6 +37,7 @@ _MIG = re.compile(r"(?:.*-)?(?:MIG-)?(\d)G\.(\d+)GB(?:[+.].*)?")
 _MIG_USABLE = 0.975
 """What is left of a slice's nominal memory (an H100's 1g.10gb has 9.75 GiB)."""
 
+_MAKER = re.compile(r"^(?:NVIDIA|AMD)-(?:(?:INSTINCT|GEFORCE|TESLA)-)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MGT])(I?)B?")
 
 
@@ -65,18 +66,18 @@ def parse_gpu(text: str) -> Gpu:
     Raises:
         UsageError: It is none of these.
     """
-    word = re.sub(r"[\s_]+", "-", text.strip().upper().removeprefix("NVIDIA").removeprefix("AMD").strip(" -_"))
-    word = word.removeprefix("INSTINCT-")
+    typed = text.strip().upper()
+    word = _MAKER.sub("", re.sub(r"[\s_]+", "-", typed))
     known = _ALIASES.get(word, word)
     if known in _TOTAL_MIB:
         return _gpu(text.strip(), _TOTAL_MIB[known] * MIB, slow=known in _SLOW, blackwell=known in _BLACKWELL)
     if mig := _MIG.fullmatch(word.removeprefix("NVIDIA.COM/")):
         return _gpu(f"MIG {mig[1]}g.{mig[2]}gb", int(int(mig[2]) * GIB * _MIG_USABLE), slow=word.startswith("A100"))
-    if (size := _SIZE.fullmatch(word)) and float(size[1]) > 0:
+    if (size := _SIZE.fullmatch(typed)) and float(size[1]) > 0:
         unit = (1024 if size[3] else 1000) ** ("MGT".index(size[2]) + 2)
         return _gpu(text.strip(), int(float(size[1]) * unit))
     raise UsageError(
-        f"--gpu {text!r} is no GPU that modelcar knows",
+        f"--gpu {text[:40]!r} is no GPU that modelcar knows",
         f"name its memory, as 24GiB, or one of {', '.join(sorted(_TOTAL_MIB))}, or a MIG slice, as 3g.40gb",
     )
 
