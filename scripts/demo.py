@@ -69,7 +69,7 @@ def demo() -> None:
         modelcar("build", FOLDER, IMAGE)
     say("What is in it?")
     with clock.step("list"):
-        modelcar("ls", IMAGE)
+        modelcar("ls", "--layers", IMAGE)
     say("Its /models as files, where KServe would have them.")
     with clock.step("pull"):
         modelcar("pull", IMAGE, MOUNTED)

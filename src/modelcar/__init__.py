@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from modelcar.events import Cancel, Event
-    from modelcar.image import ImageTree, pull_image, read_image
+    from modelcar.image import ImageFiles, ImageTree, PullOptions, open_image, pull_image, read_image
     from modelcar.settings import Access
 
 __all__ = [
@@ -37,17 +37,20 @@ __all__ = [
     "ContentMismatch",
     "Denied",
     "Event",
+    "ImageFiles",
     "ImageTree",
     "Interrupted",
     "ModelcarError",
     "NetworkError",
     "NotFound",
     "Plan",
+    "PullOptions",
     "RateLimited",
     "Refused",
     "UsageError",
     "Wish",
     "build_image",
+    "open_image",
     "plan_image",
     "pull_image",
     "read_image",
@@ -60,7 +63,7 @@ _HOMES = {
         "Refused", "UsageError",
     ),
     "events": ("Cancel", "Event"),
-    "image": ("ImageTree", "pull_image", "read_image"),
+    "image": ("ImageFiles", "ImageTree", "PullOptions", "open_image", "pull_image", "read_image"),
     "settings": ("Access",),
 }  # fmt: skip
 

@@ -114,10 +114,18 @@ class Built(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilePulled(Event):
-    """A file of an image is in the folder."""
+    """A file of an image is in the folder.
+
+    Attributes:
+        path: Relative to the folder.
+        size: In bytes.
+        how: `fetched`; `unchanged`, as its layer's digest shows; or `unchecked`, as it was read without the rest of its
+            layer, by whose digest alone it could be checked.
+    """
 
     path: str
     size: int
+    how: str = "fetched"
 
 
 Listener = Callable[[Event], None]

@@ -6,17 +6,15 @@ through the layer that holds a file.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from modelcar.errors import ContentMismatch, ModelcarError
 from modelcar.http import PIECE, Http
-from modelcar.image.blobfile import open_layer, read_as_tar
-from modelcar.image.tree import ImageFile, ImageTree, read_tree
+from modelcar.image import ImageFiles, read_head
+from modelcar.image.lookup import MODELS
 from modelcar.model import Facts, ModelFiles, read_facts
 from modelcar.oci import Platform, parse_platform
 from modelcar.retry import Patience
@@ -25,10 +23,7 @@ from modelcar.sources import Source, SourceFile, open_source
 from modelcar.sources.card import LONGEST, license_in_text
 from modelcar.stores import locate
 
-_IN_IMAGE = "models/"
 _LICENSES = "org.opencontainers.image.licenses"
-_LINKS = 8
-"""Symbolic links that are followed in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +78,10 @@ def look(
         location, license_ = snapshot.location, snapshot.licenses
     else:
         wanted: Platform | None = parse_platform(platform) if platform else None
-        tree = read_tree(locate(text, http, access, patience), wanted)
-        files = ImageFiles(tree)
-        location = str(tree.location) if tree.location.digest else f"{tree.location}@{tree.digest}"
-        license_ = (tree.manifest.annotations or {}).get(_LICENSES) or _license(files)
+        head = read_head(locate(text, http, access, patience), wanted)
+        files = FilesOfImage(ImageFiles(head, patience))
+        location = str(head.location) if head.location.digest else f"{head.location}@{head.digest}"
+        license_ = (head.manifest.annotations or {}).get(_LICENSES) or _license(files)
     try:
         return Looked(location, read_facts(files, file), license_)
     except ModelcarError as error:
@@ -126,25 +121,23 @@ class SourceFiles:
 
     def _read(self, file: SourceFile, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
-        with closing(self._source.open(file, offset)) as reader:
+        with closing(self._source.open(file, offset, length)) as reader:
             while length and (piece := reader.read(min(length, PIECE))):
                 pieces.append(piece)
                 length -= len(piece)
         return b"".join(pieces)
 
 
-class ImageFiles:
-    """The files of an image's `/models`, by range.
+class FilesOfImage:
+    """The files of an image's `/models`, or of all of it where it has none, by range."""
 
-    Of plain layers only what is asked for is read, of compressed ones all that comes before it.
-    """
-
-    def __init__(self, tree: ImageTree) -> None:
-        self._tree = tree
+    def __init__(self, image: ImageFiles) -> None:
+        self._image = image
+        tree = image.tree()
         seen = tree.files()
-        prefix = _IN_IMAGE if any(path.startswith(_IN_IMAGE) for path in seen) else ""
-        found = {path.removeprefix(prefix): _content(tree, seen, path) for path in seen if path.startswith(prefix)}
-        self._files = {path: file for path, file in found.items() if file is not None}
+        prefix = MODELS if any(path.startswith(MODELS) for path in seen) else ""
+        found = {path.removeprefix(prefix): tree.follow(path) for path in seen if path.startswith(prefix)}
+        self._files = {path: file for path, file in found.items() if file is not None and file.kind == "file"}
         self._sizes = {path: file.size for path, file in self._files.items()}
 
     @property
@@ -154,39 +147,7 @@ class ImageFiles:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `ModelFiles`."""
-        file = self._files[path]
-        descriptor = self._tree.layers[file.layer].descriptor
-        store = self._tree.location.store
-        length = max(0, min(length, file.size - offset))
-        opened, seekable = open_layer(store, descriptor)
-        with opened, read_as_tar(f"{path} in the layer {descriptor.digest} of {store.name}"):
-            if seekable:
-                opened.seek(file.offset + offset)
-            else:
-                _pass_over(opened, file.offset + offset)
-            return opened.read(length)
-
-
-def _content(tree: ImageTree, seen: Mapping[str, ImageFile], path: str) -> ImageFile | None:
-    """The file that stands behind a name, through links within the image."""
-    found: ImageFile | None = seen[path]
-    for _ in range(_LINKS):
-        if found is None or found.kind == "file":
-            return found
-        if found.kind == "symlink":
-            target = posixpath.normpath(posixpath.join("/", posixpath.dirname(found.path), found.target))
-            found = seen.get(target.lstrip("/"))
-        else:
-            found = tree.content_of(found) if found.kind == "hardlink" else None
-    return None
-
-
-def _pass_over(opened: BinaryIO, length: int) -> None:
-    while length > 0:
-        piece = opened.read(min(length, PIECE))
-        if not piece:
-            raise EOFError("it ends before the file does")
-        length -= len(piece)
+        return self._image.read_range(self._files[path], offset, length)
 
 
 def _license(files: ModelFiles) -> str | None:

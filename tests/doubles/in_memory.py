@@ -136,6 +136,7 @@ class MemoryStore:
     keeps_records: bool = False
     is_path: bool = False
     is_one_file: bool = False
+    has_ranges: bool = True
 
     def prepare(self) -> None: ...
 

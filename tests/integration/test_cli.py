@@ -99,7 +99,7 @@ def test_a_plan_shows_files_reasons_and_sizes(tmp_path: Path, monkeypatch: pytes
 
 def test_ls_shows_layers_and_files(model: Path, tmp_path: Path) -> None:
     digest = image(model, f"oci:{tmp_path}/out:1")
-    text = modelcar("ls", f"oci:{tmp_path}/out:1").out
+    text = modelcar("ls", "--layers", f"oci:{tmp_path}/out:1").out
     assert text.startswith(
         f"oci:{tmp_path}/out:1@{digest}\nlinux/amd64, linux/arm64, linux/ppc64le, linux/s390x: 3 layers, "
     )
@@ -118,7 +118,7 @@ def test_requests_are_shown_without_secrets(model: Path, tmp_path: Path) -> None
 
 def test_a_reader_that_goes_away_is_no_failure_to_talk_of(model: Path, tmp_path: Path) -> None:
     image(write_files(model, {f"{n:0200}.json": b"{}" for n in range(500)}), f"oci:{tmp_path}/out:1")
-    piped = f"'{sys.executable}' -m modelcar ls oci:{tmp_path}/out:1 | head -1"
+    piped = f"'{sys.executable}' -m modelcar ls --layers oci:{tmp_path}/out:1 | head -1"
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"oci:{tmp_path}/out:1@sha256:")
     assert done.stderr == ""
@@ -214,7 +214,7 @@ def test_without_a_command_it_shows_its_help() -> None:
 
 def test_help_and_version() -> None:
     assert modelcar("--version").out.startswith("modelcar ")
-    for command in ("build", "plan", "ls", "pull", "login", "logout", "completion"):
+    for command in ("build", "plan", "ls", "cat", "pull", "login", "logout", "completion"):
         done = modelcar(command, "-h")
         assert (done.code, done.err) == (0, "")
         assert f"{command} [OPTIONS]" in done.out
@@ -258,7 +258,7 @@ def test_every_long_option_may_stand_in_the_file(model: Path, tmp_path: Path) ->
     done = modelcar("build", "model", "oci:out:1", cwd=tmp_path)
     assert done.code == 0, done.err
     assert json.loads(done.out.splitlines()[-1])["event"] == "Built"
-    listed = modelcar("ls", "oci:out:1", cwd=tmp_path).out
+    listed = modelcar("ls", "--layers", "oci:out:1", cwd=tmp_path).out
     assert "linux/amd64: 3 layers" in listed
     assert "vocab.txt" not in listed
 

@@ -19,14 +19,15 @@ MAY_IMPORT = {
     "events": set(),
     "settings": {"errors"},
     "retry": {"errors", "events"},
+    "parallel": {"retry"},
     "http": {"errors"},
     "oci": {"errors"},
     "model": {"errors"},
     "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
-    "build": {"base", "errors", "events", "http", "image", "oci", "retry", "settings", "sources", "stores"},
-    "image": {"errors", "events", "http", "oci", "retry", "settings", "stores"},
+    "build": {"base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores"},
+    "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
     "cli": {
         "build", "errors", "events", "http", "image", "look", "model", "oci", "retry", "settings", "sources", "stores"

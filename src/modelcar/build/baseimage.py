@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +14,8 @@ from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.http import PIECE
-from modelcar.image.tree import ImageFile, ImageHead, read_head, read_layers
+from modelcar.image.head import ImageHead, read_head
+from modelcar.image.tree import ImageTree, read_layers
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
 from modelcar.stores import Blob, BytesBlob, HashedStream, Location, Store
@@ -259,8 +259,8 @@ def _check_shell(head: ImageHead, platform: Platform, memory: Memory) -> None:
     # The config names the layers by their diffIDs: one that had a shell has it still.
     if (execution and execution.entrypoint == _STAND_IN) or memory.has_shell(head.manifest.config.digest):
         return
-    files = read_layers(head).files()
-    missing = [name for name in _NEEDED if not any(_exists(files, f"{folder}/{name}") for folder in _FOLDERS)]
+    tree = read_layers(head)
+    missing = [name for name in _NEEDED if not any(_exists(tree, f"{folder}/{name}") for folder in _FOLDERS)]
     if missing:
         raise Refused(
             f"the base {head.location} has no {', '.join(missing)} for {platform}, and KServe runs a shell line in it",
@@ -269,18 +269,7 @@ def _check_shell(head: ImageHead, platform: Platform, memory: Memory) -> None:
     memory.remember_shell(head.manifest.config.digest)
 
 
-def _exists(files: Mapping[str, ImageFile], path: str) -> bool:
+def _exists(tree: ImageTree, path: str) -> bool:
     """Whether a path leads to a file, links followed, those of folders too (`bin` is one on most images)."""
-    for _ in range(40):
-        parts = path.split("/")
-        for depth in range(1, len(parts) + 1):
-            entry = files.get("/".join(parts[:depth]))
-            if entry and entry.kind == "symlink":
-                folder = "/" + "/".join(parts[: depth - 1])
-                target = posixpath.join(folder, entry.target)
-                path = posixpath.normpath(posixpath.join(target, *parts[depth:])).lstrip("/")
-                break
-        else:
-            entry = files.get(path)
-            return entry is not None and entry.kind in ("file", "hardlink")
-    return False
+    found = tree.follow(path)
+    return found is not None and found.kind == "file"

@@ -15,7 +15,6 @@ from modelcar.build.hashing import with_digests
 from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of
 from modelcar.build.memory import Memory
 from modelcar.build.options import EMBEDDED_BASE, NO_BASE, BuildOptions, created
-from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
 from modelcar.build.publish import QUESTIONS, Publisher, forbidden, replaces
 from modelcar.build.record import Record
@@ -25,6 +24,7 @@ from modelcar.errors import Interrupted, ModelcarError, NetworkError, NotFound, 
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned, one_at_a_time
 from modelcar.http import Http
 from modelcar.oci import Digest, Format, Platform, StoredLayer
+from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
 from modelcar.stores import Limits, Location, Store, locate

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelcar.build.memory import Memory
-from modelcar.build.parallel import side_by_side
 from modelcar.events import HashingStarted, Listener
+from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 from modelcar.sources import Source, SourceFile, read_file
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from modelcar.build.assemble import ModelLayer
 from modelcar.build.plan import KEY, PlannedLayer
 from modelcar.errors import ContentMismatch, Denied, Interrupted, ModelcarError, NetworkError, NotFound
-from modelcar.image.tree import read_config
+from modelcar.image.head import read_config
 from modelcar.oci import Config, Digest, Index, Manifest, StoredLayer, is_digest
 from modelcar.oci.manifest import decode
 from modelcar.stores import Location, ReadableStore, Store

@@ -7,12 +7,12 @@ from functools import partial
 
 from modelcar.build.assemble import Image
 from modelcar.build.baseimage import Base, send_base
-from modelcar.build.parallel import side_by_side
 from modelcar.build.plan import Plan
 from modelcar.build.send import Sender
 from modelcar.errors import NetworkError, NotFound, Refused
 from modelcar.events import Listener, Warned
 from modelcar.oci import Digest, StoredLayer
+from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Ambiguous, Location
 

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from modelcar.cli.build import build
+from modelcar.cli.cat import cat
 from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
 from modelcar.cli.fit import fit
@@ -49,6 +50,7 @@ app.add_command(build)
 app.add_command(plan)
 app.add_command(containerfile)
 app.add_command(ls)
+app.add_command(cat)
 app.add_command(pull)
 app.add_command(fit)
 app.add_command(login)

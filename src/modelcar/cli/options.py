@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from modelcar.errors import UsageError
+from modelcar.events import Event, Waiting, Warned
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -171,6 +172,15 @@ def make_access(ca_file: Path | None, plain_http: bool, authfile: Path | None) -
     if ca_file is not None and not ca_file.is_file():
         raise UsageError(f"--ca-file {ca_file} doesn't exist")
     return Access(ca_file, plain_http, authfile)
+
+
+def notes(event: Event) -> None:
+    """The listener of commands that only read: what is worth knowing, on standard error."""
+    match event:
+        case Warned(message):
+            click.echo(f"note: {message}", err=True)
+        case Waiting(what, why, seconds):
+            click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
 
 
 def _apply(command: F, *options: Callable[[F], F]) -> F:

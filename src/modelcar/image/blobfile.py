@@ -1,117 +1,184 @@
-"""A stored blob as a file object: seekable by range where its bytes are plain, else one stream."""
+"""A stored layer as what Python's `tarfile` walks: by range where its bytes are plain, else one stream."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
-
-import zstandard
+from typing import BinaryIO, Protocol, cast
 
 from modelcar.errors import ContentMismatch
 from modelcar.http import PIECE
+from modelcar.image.decompress import plain_pieces
 from modelcar.oci import Descriptor, media
 from modelcar.stores import ReadableStore, Reader
 
+LARGEST_HEADER = PIECE
+"""Bytes of one extended header: a tar may claim any."""
+
+_FIRST_WINDOW = 4096
 _NEAR = PIECE
-"""Bytes that are read and dropped rather than asked for by a new range."""
+"""Bytes that are read along rather than left out by a new request."""
 
 
-class PlainBlob(io.RawIOBase):
-    """An uncompressed blob. A seek costs a request at the next read, a short one forward nothing.
+class TarInput(Protocol):
+    """The bytes of an uncompressed tar, read and sought in forwards. What `tarfile` needs of a file.
+
+    Attributes:
+        last: What the last `read` returned: at the end of a tar, the block that `tarfile` took for its end.
+    """
+
+    last: bytes
+
+    def read(self, size: int, /) -> bytes:
+        """`size` bytes, fewer only at the end. Raises ValueError for more than a header may have."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go to an offset from the start."""
+        ...
+
+    def tell(self) -> int:
+        """The offset of the next byte."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class PlainInput:
+    """An uncompressed layer of which only what is looked at is read, by ranges that grow while they follow each other.
 
     Args:
-        store: Where it is.
+        store: Where it is. One without ranges is read on from the start.
         descriptor: Which, and its size.
     """
 
     def __init__(self, store: ReadableStore, descriptor: Descriptor) -> None:
         self._store = store
         self._descriptor = descriptor
-        self._reader: Reader | None = None
+        self.last = b""
+        self._at = 0
+        self._start = 0
+        self._window = b""
+        self._next_size = _FIRST_WINDOW
+
+    def read(self, size: int, /) -> bytes:
+        """See `TarInput`."""
+        _check_header(size)
+        size = min(size, self._descriptor.size - self._at)
+        self.last = b""
+        if size <= 0:
+            return b""
+        if not self._start <= self._at <= self._at + size <= self._start + len(self._window):
+            self._fetch(size)
+        begin = self._at - self._start
+        self._at += size
+        self.last = self._window[begin : begin + size]
+        return self.last
+
+    def seek(self, offset: int, /) -> int:
+        """See `TarInput`."""
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        """See `TarInput`."""
+        return self._at
+
+    def close(self) -> None:
+        """See `TarInput`: nothing stays open between two ranges."""
+
+    def _fetch(self, size: int) -> None:
+        follows = 0 <= self._at - (self._start + len(self._window)) <= _NEAR
+        self._next_size = min(2 * self._next_size, _NEAR) if self._window and follows else _FIRST_WINDOW
+        length = min(max(size, self._next_size), self._descriptor.size - self._at)
+        self._window = read_exactly(self._store, self._descriptor, self._at, length)
+        self._start = self._at
+
+
+class StreamInput:
+    """A layer that is read once, from its start to its end, decompressed as it comes.
+
+    Args:
+        reader: The layer as stored. Closed with this.
+        descriptor: What is said of it.
+        where: The store's name, for errors.
+    """
+
+    def __init__(self, reader: Reader, descriptor: Descriptor, where: str) -> None:
+        self.last = b""
+        self._reader = reader
+        self._pieces = plain_pieces(reader, descriptor, where)
+        self._left = memoryview(b"")
         self._at = 0
         self._wanted = 0
 
-    def readable(self) -> bool:
-        """See `io.RawIOBase`."""
-        return True
+    def read(self, size: int, /) -> bytes:
+        """See `TarInput`."""
+        _check_header(size)
+        self.last = b"".join(self.stream(size))
+        return self.last
 
-    def seekable(self) -> bool:
-        """See `io.RawIOBase`."""
-        return True
+    def stream(self, size: int) -> Iterator[memoryview]:
+        """`size` bytes in pieces, fewer only at the end."""
+        gap, self._at = self._wanted - self._at, self._wanted
+        if gap < 0:
+            raise ValueError("a header lies before the end of its predecessor")
+        if sum(map(len, self._take(gap))) < gap:
+            return
+        for piece in self._take(size):
+            self._at += len(piece)
+            self._wanted = self._at
+            yield piece
+
+    def seek(self, offset: int, /) -> int:
+        """See `TarInput`."""
+        self._wanted = offset
+        return offset
 
     def tell(self) -> int:
-        """See `io.RawIOBase`."""
+        """See `TarInput`."""
         return self._wanted
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """See `io.RawIOBase`."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._wanted, io.SEEK_END: self._descriptor.size}[whence]
-        if start + offset < 0:
-            raise ValueError("a seek to before the beginning")
-        self._wanted = start + offset
-        return self._wanted
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """See `io.RawIOBase`."""
-        if self._wanted >= self._descriptor.size:
-            return 0
-        gap = self._wanted - self._at
-        if self._reader is None or not 0 <= gap <= _NEAR:
-            self._close_reader()
-            self._reader = self._store.open_blob(self._descriptor.digest, self._wanted)
-        else:
-            while gap and (piece := self._reader.read(gap)):
-                gap -= len(piece)
-        piece = self._reader.read(len(buffer))
-        if not piece:
-            raise ContentMismatch(
-                f"the blob {self._descriptor.digest} of {self._store.name} ends at {self._wanted:,} bytes, "
-                f"not at the {self._descriptor.size:,} stated"
-            )
-        buffer[: len(piece)] = piece
-        self._at = self._wanted = self._wanted + len(piece)
-        return len(piece)
 
     def close(self) -> None:
-        """See `io.RawIOBase`."""
-        self._close_reader()
-        super().close()
+        """See `TarInput`."""
+        self._reader.close()
 
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _take(self, size: int) -> Iterator[memoryview]:
+        while size > 0:
+            if not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return
+                self._left = memoryview(piece)
+                continue
+            taken, self._left = self._left[:size], self._left[size:]
+            size -= len(taken)
+            yield taken
 
 
-def open_layer(store: ReadableStore, descriptor: Descriptor) -> tuple[BinaryIO, bool]:
-    """A layer's tar, decompressed as it is read, and whether it can be sought in.
+def open_layer(store: ReadableStore, descriptor: Descriptor) -> TarInput:
+    """A layer's tar, from its start.
 
     Raises:
         ContentMismatch: It is no layer of files.
         ModelcarError: As `open_blob`.
     """
-    if media.compression(descriptor.media_type) == "":
-        return cast(BinaryIO, io.BufferedReader(PlainBlob(store, descriptor), 8192)), True
-    return decompressed(store.open_blob(descriptor.digest), descriptor), False
+    if media.compression(descriptor.media_type) == "" and store.has_ranges:
+        opened = PlainInput(store, descriptor)
+        opened.read(1)  # shows whether there are ranges
+        if store.has_ranges:
+            opened.seek(0)
+            return opened
+    return StreamInput(SizedReader(store, descriptor), descriptor, store.name)
 
 
-def decompressed(reader: Reader, descriptor: Descriptor) -> BinaryIO:
-    """The tar of a layer that is read once from its start. Closing it closes `reader`.
-
-    Raises:
-        ContentMismatch: It is no layer of files.
-    """
-    kinds = {"": _plain, "gzip": _gunzip, "zstd": _unzstd}
-    kind = media.compression(descriptor.media_type)
-    if kind is None:
-        reader.close()
-        raise ContentMismatch(f"the layer {descriptor.digest} is no tar but {descriptor.media_type}")
-    return cast(BinaryIO, io.BufferedReader(_Stream(kinds[kind](reader), reader), PIECE))
+def open_tar(opened: TarInput) -> tarfile.TarFile:
+    """The tar in an input. Raises what `read_as_tar` turns into our words."""
+    return tarfile.open(fileobj=cast(BinaryIO, opened), mode="r:")
 
 
 @contextmanager
@@ -127,18 +194,61 @@ def read_as_tar(what: str) -> Iterator[None]:
         raise ContentMismatch(f"{what} can't be read: {error}") from None
 
 
-class CheckedReader:
+def read_exactly(store: ReadableStore, descriptor: Descriptor, offset: int, length: int) -> bytes:
+    """A part of a blob that is small enough for memory.
+
+    Raises:
+        ContentMismatch: The blob ends before.
+        ModelcarError: As `open_blob`.
+    """
+    reader = store.open_blob(descriptor.digest, offset, length)
+    try:
+        parts, left = [], length
+        while left:
+            piece = reader.read(left)
+            if not piece:
+                raise too_short(store, descriptor, offset + length - left)
+            parts.append(piece)
+            left -= len(piece)
+        return b"".join(parts)
+    finally:
+        reader.close()
+
+
+class SizedReader:
+    """A whole blob, which must have the size that its descriptor says."""
+
+    def __init__(self, store: ReadableStore, descriptor: Descriptor) -> None:
+        self._store = store
+        self._reader = store.open_blob(descriptor.digest)
+        self._descriptor = descriptor
+        self.count = 0
+
+    def read(self, size: int, /) -> bytes:
+        """See `Reader`."""
+        piece = self._reader.read(size)
+        self.count += len(piece)
+        if not piece and self.count < self._descriptor.size:
+            raise too_short(self._store, self._descriptor, self.count)
+        if self.count > self._descriptor.size:
+            raise wrong_bytes(self._store, self._descriptor)
+        return piece
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._reader.close()
+
+
+class CheckedReader(SizedReader):
     """A blob that is hashed as it is read, and must prove to be what its descriptor says."""
 
     def __init__(self, store: ReadableStore, descriptor: Descriptor) -> None:
-        self._reader = store.open_blob(descriptor.digest)
-        self._descriptor = descriptor
+        super().__init__(store, descriptor)
         self._hash = hashlib.new(descriptor.digest.partition(":")[0])
-        self._where = store.name
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """See `Reader`."""
-        piece = self._reader.read(size)
+        piece = super().read(size)
         self._hash.update(piece)
         return piece
 
@@ -151,82 +261,24 @@ class CheckedReader:
         while self.read(PIECE):
             pass
         if self._hash.hexdigest() != self._descriptor.digest.partition(":")[2]:
-            raise ContentMismatch(
-                f"the layer {self._descriptor.digest} of {self._where} has other bytes than its digest says",
-                "nothing of it was kept; build or push the image again",
-            )
-
-    def close(self) -> None:
-        """See `io.RawIOBase`."""
-        self._reader.close()
+            raise wrong_bytes(self._store, self._descriptor)
 
 
-_READS_PAST_THE_END = 16
-"""A tar that ends as it should is asked for more a few times; one whose last file claims to go on, for ever."""
+def wrong_bytes(store: ReadableStore, descriptor: Descriptor) -> ContentMismatch:
+    """The error of a layer that isn't what its digest says."""
+    return ContentMismatch(
+        f"the layer {descriptor.digest} of {store.name} has other bytes than its digest says",
+        "nothing of it was kept; build or push the image again",
+    )
 
 
-class _Stream(io.RawIOBase):
-    """Pieces as a file that is read once."""
-
-    def __init__(self, pieces: Iterator[bytes], reader: Reader) -> None:
-        self._pieces = pieces
-        self._reader = reader
-        self._left = memoryview(b"")
-        self._past_the_end = 0
-
-    def readable(self) -> bool:
-        """See `io.RawIOBase`."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """See `io.RawIOBase`."""
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._past_the_end += 1
-                if self._past_the_end > _READS_PAST_THE_END:
-                    raise EOFError("it ends before its last file does")
-                return 0
-            self._left = memoryview(piece)
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
-
-    def close(self) -> None:
-        """See `io.RawIOBase`."""
-        self._reader.close()
-        super().close()
+def too_short(store: ReadableStore, descriptor: Descriptor, size: int) -> ContentMismatch:
+    """The error of a blob that ends before the size that its descriptor says."""
+    return ContentMismatch(
+        f"the blob {descriptor.digest} of {store.name} ends at {size:,} bytes, not at the {descriptor.size:,} stated"
+    )
 
 
-def _plain(reader: Reader) -> Iterator[bytes]:
-    return iter(lambda: reader.read(PIECE), b"")
-
-
-def _gunzip(reader: Reader) -> Iterator[bytes]:
-    """The content of a gzip stream, of one member or several, a bounded piece at a time."""
-    try:
-        inflate = zlib.decompressobj(wbits=31)
-        while piece := reader.read(PIECE // 4):
-            while piece:
-                if inflate.eof:
-                    if not piece.strip(b"\0"):
-                        break
-                    inflate = zlib.decompressobj(wbits=31)
-                yield inflate.decompress(piece, PIECE)
-                piece = inflate.unconsumed_tail or inflate.unused_data
-        if not inflate.eof:
-            raise ContentMismatch("a gzip layer ends before its end")
-    except zlib.error as error:
-        raise ContentMismatch(f"a gzip layer can't be read: {error}") from None
-
-
-def _unzstd(reader: Reader) -> Iterator[bytes]:
-    try:
-        # The window is what memory is spent on. Decoders should take 8 MiB (RFC 8878, 3.1.1.1.2); ours takes 128.
-        source = zstandard.ZstdDecompressor(max_window_size=128 * PIECE)
-        with source.stream_reader(cast(BinaryIO, reader), read_across_frames=True, closefd=False) as stream:
-            while piece := stream.read(PIECE):
-                yield piece
-    except zstandard.ZstdError as error:
-        raise ContentMismatch(f"a zstd layer can't be read: {error}") from None
+def _check_header(size: int) -> None:
+    if not 0 <= size <= LARGEST_HEADER:
+        raise ValueError(f"a header of {size:,} bytes")

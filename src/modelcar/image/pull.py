@@ -5,126 +5,208 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused
-from modelcar.events import FilePulled, Listener, ignore
-from modelcar.http import PIECE
-from modelcar.image.blobfile import CheckedReader, decompressed, read_as_tar
-from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, normal, read_tree
+from modelcar.events import FilePulled, Listener, Warned, ignore, one_at_a_time
+from modelcar.image.fetch import Fetched, LayerFetch, fetch_layer
+from modelcar.image.globs import is_chosen
+from modelcar.image.lookup import MODELS
+from modelcar.image.parts import Parts
+from modelcar.image.tree import ImageFile, ImageTree, normal, read_tree
 from modelcar.oci import Platform
-from modelcar.stores import Location, ReadableStore
+from modelcar.parallel import side_by_side
+from modelcar.retry import Patience
+from modelcar.stores import Location
 
-_ROOT = "models/"
+
+@dataclass(frozen=True, slots=True)
+class PullOptions:
+    """All wishes of a pull.
+
+    Attributes:
+        include: Globs of paths below `/models`; none means all.
+        exclude: Globs of paths to leave out.
+        workers: Layers in flight.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    workers: int = 4
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What is to be in the folder: files by the entry that holds their bytes, and symbolic links with their targets."""
+
+    files: dict[ImageFile, list[str]] = field(default_factory=lambda: defaultdict(list))
+    links: dict[str, str] = field(default_factory=dict)
+
+    def paths(self) -> Iterable[str]:
+        yield from self.links
+        for paths in self.files.values():
+            yield from paths
+
+
+class _Busy:
+    """Who is at work: a failed pull waits a moment for the others, so that nothing of theirs comes after its end."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, 1.0)
 
 
 def pull(
-    location: Location, folder: Path, *, platform: Platform | None = None, listener: Listener = ignore
+    location: Location,
+    folder: Path,
+    options: PullOptions | None = None,
+    *,
+    platform: Platform | None = None,
+    patience: Patience | None = None,
+    listener: Listener = ignore,
 ) -> list[str]:
     """Write the files below `/models` of an image into a folder, each whole or not at all.
 
-    Layers are checked against their digests while they are read: nothing of a wrong one is kept.
+    A layer that is read as a whole is checked against its digest, and nothing of a wrong one is kept. Files that are
+    there already and make up such a layer are not fetched again; nor is what an earlier pull, however it ended, left in
+    the folder. Owners, modes and times are not taken over, and devices never made.
 
     Args:
         location: The image.
         folder: Where to; made if need be.
+        options: All wishes.
         platform: Whose layers, of a multi-platform image.
-        listener: Is told of each file.
+        patience: Ends the work when it is cancelled.
+        listener: Is told of each file, one call at a time.
 
     Returns:
-        The paths written, relative to `folder`, sorted.
+        The paths that are in the folder now, relative to it, sorted.
 
     Raises:
-        NotFound: No image, or nothing below `/models` in it.
+        NotFound: No image, or nothing below `/models` in it that is wanted.
         ContentMismatch: A layer isn't what its digest says.
-        Refused: A file that would land outside the folder; a full disk.
+        Refused: A file that would land outside the folder; two whose names are one there; a full disk; another pull
+            into the same folder.
         Denied: The folder can't be written to.
         ModelcarError: As the store does.
     """
-    tree = read_tree(location, platform)
-    files, links = _wanted(tree)
-    if not files:
-        raise NotFound(f"{location} holds no files in /models", "is it a ModelCar? modelcar ls shows what it holds")
+    options, patience, listener = options or PullOptions(), patience or Patience(), one_at_a_time(listener)
+    tree = read_tree(location, platform, patience=patience, listener=listener)
+    wanted = _wanted(tree, options, listener)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".modelcar-") as work:
-            for number, layer in enumerate(tree.layers):
-                contents = {entry.offset: paths for entry, paths in files.items() if entry.layer == number}
-                if contents:
-                    _pull_layer(location.store, layer, contents, Path(work), folder, listener)
-        for path, target in links.items():
-            _link(folder, path, target)
+        with Parts(folder) as parts:
+            _check_names(wanted.paths(), folder, parts)
+            _check_space(wanted, folder, parts, tree)
+            busy = _Busy()
+
+            def fetch(each: LayerFetch) -> None:
+                with busy:
+                    for entry, fetched in fetch_layer(location.store, each, parts, patience).items():
+                        _place_file(folder, each.paths[entry], fetched, parts, listener)
+
+            try:
+                for _ in side_by_side(fetch, _fetches(tree, wanted, folder), options.workers, patience):
+                    pass
+            except BaseException:
+                busy.wait()
+                raise
+            for path, target in wanted.links.items():
+                _link(folder, path, target)
     except OSError as error:
         raise _io_error(error, folder) from None
-    written = [*links, *(path for paths in files.values() for path in paths)]
-    return sorted(path.removeprefix(_ROOT) for path in written)
+    return sorted(path.removeprefix(MODELS) for path in wanted.paths())
 
 
-def _wanted(tree: ImageTree) -> tuple[dict[ImageFile, list[str]], dict[str, str]]:
-    """What lies below `/models`: files by the entry that holds their bytes, and symbolic links with their targets."""
-    files: dict[ImageFile, list[str]] = {}
-    links: dict[str, str] = {}
+def _wanted(tree: ImageTree, options: PullOptions, listener: Listener) -> _Wanted:
+    _refuse_names_outside(tree)
+    wanted, there = _Wanted(), False
     for path, file in tree.files().items():
-        if not path.startswith(_ROOT):
+        if not path.startswith(MODELS):
             continue
         content = tree.content_of(file)
         if content is None:
             raise ContentMismatch(f"/{path} of {tree.location} is a hard link to {file.target}, which is not there")
-        if content.kind == "file":
-            files.setdefault(content, []).append(path)
-        elif content.kind == "symlink":
-            links[path] = content.target
-    return files, links
+        there = there or content.kind == "file"
+        if is_chosen(path.removeprefix(MODELS), options.include, options.exclude):
+            _want(wanted, path, content, tree, listener)
+    if not there:
+        raise NotFound(
+            f"{tree.location} holds no files in /models", "is it a ModelCar? modelcar ls shows what it holds"
+        )
+    if not wanted.files and not wanted.links:
+        raise NotFound(f"no file of {tree.location} is left by the globs", "modelcar ls -R shows what it holds")
+    return wanted
 
 
-def _pull_layer(
-    store: ReadableStore,
-    layer: LayerFiles,
-    contents: Mapping[int, Sequence[str]],
-    work: Path,
-    folder: Path,
-    listener: Listener,
-) -> None:
-    """The files of one layer: beside their places first, in them once the layer proved right.
+def _want(wanted: _Wanted, path: str, content: ImageFile, tree: ImageTree, listener: Listener) -> None:
+    match content.kind:
+        case "file":
+            wanted.files[content].append(path)
+        case "symlink":
+            wanted.links[path] = content.target
+        case "sparse":
+            # Few tools read them alike (image-spec, layer.md), and a header of one may claim any size.
+            raise ContentMismatch(f"/{path} of {tree.location} is a sparse file, which images shouldn't hold")
+        case "other":
+            listener(Warned(f"/{path} is a device or a pipe, not a file: left out"))
 
-    Args:
-        store: Where the layer is.
-        layer: Which.
-        contents: The paths that want the bytes at an offset of the tar.
-        work: A folder on the same disk.
-        folder: Where the files belong.
-        listener: Is told of each.
-    """
-    reader = CheckedReader(store, layer.descriptor)
-    with (
-        decompressed(reader, layer.descriptor) as opened,
-        read_as_tar(f"the layer {layer.descriptor.digest} of {store.name}"),
-        tarfile.open(fileobj=opened, mode="r|") as tar,
-    ):
-        for member in tar:
-            content = tar.extractfile(member) if member.offset_data in contents else None
-            if content is not None:
-                if member.issparse():
-                    # Few tools read them alike (image-spec, layer.md), and a header of one may claim any size.
-                    raise ContentMismatch(f"/{normal(member.name)} is a sparse file, which images shouldn't hold")
-                with (work / str(member.offset_data)).open("wb") as sink:
-                    shutil.copyfileobj(content, sink, PIECE)
-        reader.finish()
-    for offset, paths in contents.items():
-        part = work / str(offset)
-        size = part.stat().st_size
-        for number, path in enumerate(paths[1:]):
-            # As in the image, paths of one file share its bytes.
-            twin = work / f"{offset}-{number}"
-            os.link(part, twin)
-            twin.replace(_place(folder, path))
-        part.replace(_place(folder, paths[0]))
-        for path in paths:
-            listener(FilePulled(path.removeprefix(_ROOT), size))
+
+def _refuse_names_outside(tree: ImageTree) -> None:
+    """As container engines do."""
+    for number, layer in enumerate(tree.layers):
+        for file in layer.files:
+            if file.path == ".." or file.path.startswith("../"):
+                raise Refused(
+                    f"layer {number} of {tree.location} holds {file.path!r}, which would land outside the folder",
+                    "nothing was written: don't trust this image",
+                )
+
+
+def _fetches(tree: ImageTree, wanted: _Wanted, folder: Path) -> list[LayerFetch]:
+    """One a layer that something is wanted of, the largest first, so that none is left alone at the end."""
+    by_layer: dict[int, dict[ImageFile, Sequence[str]]] = defaultdict(dict)
+    for entry, paths in wanted.files.items():
+        by_layer[entry.layer][entry] = paths
+    fetches = []
+    for number, paths_of in by_layer.items():
+        places = {entry: _inside(folder, paths[0]) for entry, paths in paths_of.items()}
+        fetches.append(LayerFetch(tree.layers[number].descriptor, paths_of, places))
+    return sorted(fetches, key=lambda fetch: -fetch.descriptor.size)
+
+
+def _place_file(folder: Path, paths: Sequence[str], fetched: Fetched, parts: Parts, listener: Listener) -> None:
+    """Put a file that proved right into its places."""
+    first = _place(folder, paths[0])
+    if fetched.path != first:
+        fetched.path.replace(first)
+    for path in paths[1:]:
+        # As in the image, paths of one file share its bytes.
+        place = _place(folder, path)
+        if not (place.exists() and not place.is_symlink() and place.samefile(first)):
+            twin = parts.twin()
+            os.link(first, twin)
+            twin.replace(place)
+    for path in paths:
+        listener(FilePulled(path.removeprefix(MODELS), fetched.size, fetched.how))
 
 
 def _link(folder: Path, path: str, target: str) -> None:
@@ -148,10 +230,40 @@ def _inside(folder: Path, path: str) -> Path:
     Raises:
         Refused: Not below `/models`, or a link on the way leads out of the folder.
     """
-    target = folder / path.removeprefix(_ROOT)
-    if not path.startswith(_ROOT) or not target.parent.resolve().is_relative_to(folder.resolve()):
+    target = folder / path.removeprefix(MODELS)
+    if not path.startswith(MODELS) or not target.parent.resolve().is_relative_to(folder.resolve()):
         raise Refused(f"/{path} of the image would land outside the folder {folder}", "nothing was written there")
     return target
+
+
+def _check_names(paths: Iterable[str], folder: Path, parts: Parts) -> None:
+    """Stop where two paths would be one file on the folder's file system."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        folded = unicodedata.normalize("NFC", path).casefold()
+        other = seen.setdefault(folded, path)
+        if other != path and parts.is_one_name(other, path):
+            raise Refused(
+                f"/{other} and /{path} are one file on the file system of {folder}, which doesn't tell case apart",
+                "pull into another file system, or leave one out with --exclude",
+            )
+
+
+def _check_space(wanted: _Wanted, folder: Path, parts: Parts, tree: ImageTree) -> None:
+    """Stop before a disk is filled that can't hold it all."""
+    needed = 0
+    for entry, paths in wanted.files.items():
+        place = _inside(folder, paths[0])
+        there = place.is_file() and not place.is_symlink() and place.stat().st_size == entry.size
+        if not there:
+            needed += entry.size - parts.size_of(tree.layers[entry.layer].descriptor, entry)
+    free = os.statvfs(folder)
+    left = free.f_bavail * free.f_frsize
+    if needed > left:
+        raise Refused(
+            f"the disk under {folder} is full: {needed / 1e6:,.1f} MB are needed and {left / 1e6:,.1f} MB are free",
+            "free some space and run it again, or take less with --include",
+        )
 
 
 def _io_error(error: OSError, folder: Path) -> ModelcarError:
@@ -159,4 +271,6 @@ def _io_error(error: OSError, folder: Path) -> ModelcarError:
         return Denied(f"the folder {folder} can't be written: {error.strerror}", "check its permissions")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refused(f"the disk under {folder} is full", "free some space and run it again")
+    if error.errno == errno.ENAMETOOLONG:
+        return Refused(f"{folder}: a file name of the image is too long for its file system")
     return ModelcarError(f"{folder}: {error.strerror or error}")

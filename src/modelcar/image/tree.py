@@ -1,23 +1,38 @@
-"""The files of an image: what each layer holds, and what of it a container sees."""
+"""The files of an image: what each layer holds, and what of it a container sees (OCI image-spec v1.1, layer.md)."""
 
 from __future__ import annotations
 
 import posixpath
-import tarfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from modelcar.errors import ContentMismatch, NotFound
-from modelcar.http import PIECE
-from modelcar.image.blobfile import open_layer, read_as_tar
-from modelcar.oci import Config, Descriptor, Digest, Index, Manifest, Platform, digest_of, media
-from modelcar.oci import config as configs
-from modelcar.oci.manifest import MAX_MANIFEST, decode
-from modelcar.stores import Location, ReadableStore, StoredManifest
+from modelcar.errors import ContentMismatch, Refused
+from modelcar.events import Listener, Warned, ignore
+from modelcar.image.blobfile import TarInput, open_layer, open_tar, read_as_tar
+from modelcar.image.head import ImageHead, read_head
+from modelcar.oci import Descriptor, Platform, media
+from modelcar.oci.tar import BLOCK
+from modelcar.parallel import side_by_side
+from modelcar.retry import Patience
+from modelcar.stores import Location, ReadableStore
 
+WALKERS = 8
+"""Layers looked at side by side: each costs few bytes, and a network's round trip."""
+
+MOST_ENTRIES = 1_000_000
+"""Of one layer: each costs memory here, and a compressed layer may hold any number."""
+
+_KEY, _PATH = "modelcar.key", "modelcar.path"  # see docs/images.md
 _OPAQUE = ".wh..wh..opq"
 _WHITEOUT = ".wh."
+_LONGEST_PATH = 4096
+"""Linux's PATH_MAX: no container can have a longer one."""
+
+_LINKS = 40
+"""Symbolic links followed on the way to one file, as Linux does (path_resolution(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +40,9 @@ class ImageFile:
     """One entry of a layer.
 
     Attributes:
-        path: Without a leading slash.
-        kind: `file`, `folder`, `symlink`, `hardlink` or `other`.
+        path: Without a leading slash. One that begins with `../` leads out of the image.
+        kind: `file`, `folder`, `symlink`, `hardlink`, `sparse` (a file whose holes are left out), or `other`:
+            a device, a pipe.
         size: Bytes of content.
         mode: Permission bits.
         target: Of a link.
@@ -51,26 +67,7 @@ class LayerFiles:
     files: tuple[ImageFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHead:
-    """An image for one platform, without what is in its layers.
-
-    Attributes:
-        location: Where it was read.
-        digest: Of what the reference names: the index, if there is one.
-        platforms: All that the image is for.
-        manifest: That of the platform looked at.
-        config: Its config.
-    """
-
-    location: Location
-    digest: Digest
-    platforms: tuple[Platform, ...]
-    manifest: Manifest
-    config: Config
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageTree(ImageHead):
     """An image for one platform, with what its layers hold.
 
@@ -81,23 +78,8 @@ class ImageTree(ImageHead):
     layers: tuple[LayerFiles, ...] = field(repr=False)
 
     def files(self) -> dict[str, ImageFile]:
-        """What a container sees, by path: later layers replace and remove what is below (image-spec, layer.md)."""
-        seen: dict[str, ImageFile] = {}
-        folders: set[str] = set()
-        for layer in self.layers:
-            _remove_whiteouts(seen, layer)
-            for file in layer.files:
-                if posixpath.basename(file.path).startswith(_WHITEOUT):
-                    continue
-                if file.kind != "folder" and file.path in folders:
-                    _remove_below(seen, file.path)
-                    folders.discard(file.path)
-                for folder in _folders_above(file.path):
-                    folders.add(folder)
-                    if folder in seen and seen[folder].kind not in ("folder", "symlink"):
-                        del seen[folder]
-                seen[file.path] = file
-        return dict(sorted(seen.items()))
+        """What a container sees, by path: later layers replace and remove what is below."""
+        return dict(self._view.files)
 
     def content_of(self, file: ImageFile) -> ImageFile | None:
         """The entry that holds a file's bytes: itself, or what a hard link is made to; None where that is nowhere.
@@ -105,66 +87,179 @@ class ImageTree(ImageHead):
         A hard link names an entry before it in its own layer, else a file of the layers below; whatever later layers
         put there is not meant.
         """
-        found: ImageFile | None = file
-        while found is not None and found.kind == "hardlink":
-            link, path = found, normal(found.target)
-            before = [e for e in self.layers[link.layer].files if e.path == path and e.offset < link.offset]
-            found = before[-1] if before else replace(self, layers=self.layers[: link.layer]).files().get(path)
+        return self._view.contents.get((file.layer, file.offset, file.path)) if file.kind == "hardlink" else file
+
+    def follow(self, path: str) -> ImageFile | None:
+        """The entry with the content that a path leads to, all links followed; None where it leads nowhere.
+
+        Raises:
+            ContentMismatch: It leads in a circle.
+        """
+        files, links = self._view.files, 0
+        parts, done = deque(part for part in path.split("/") if part), ""
+        while parts:
+            part = parts.popleft()
+            if part in (".", ".."):
+                done = posixpath.dirname(done) if part == ".." else done
+                continue
+            here = posixpath.join(done, part)
+            entry = files.get(here)
+            if entry is not None and entry.kind == "hardlink":
+                entry = self.content_of(entry)
+            if entry is not None and entry.kind == "symlink":
+                links += 1
+                if links > _LINKS:
+                    raise ContentMismatch(f"/{path} of {self.location} is a symbolic link that leads in a circle")
+                done = "" if entry.target.startswith("/") else done
+                parts.extendleft(part for part in reversed(entry.target.split("/")) if part)
+                continue
+            if not parts:
+                return entry
+            done = here
+        return files.get(done)
+
+    @cached_property
+    def _view(self) -> _View:
+        return _View(self.layers)
+
+
+class _View:
+    """What a container sees of layers.
+
+    Attributes:
+        files: By path, sorted.
+        contents: The entry with the bytes of each hard link, by layer, offset and path.
+    """
+
+    def __init__(self, layers: Sequence[LayerFiles]) -> None:
+        self._root = _Node()
+        self.contents: dict[tuple[int, int, str], ImageFile | None] = {}
+        for layer in layers:
+            self._resolve_hard_links(layer)
+            for file in layer.files:
+                self._remove_whiteout(file)
+            for file in layer.files:
+                self._add(file)
+        self.files = dict(sorted(self._root.entries()))
+
+    def _resolve_hard_links(self, layer: LayerFiles) -> None:
+        """While only the layers below are there."""
+        here: dict[str, ImageFile] = {}
+        for file in layer.files:
+            if file.kind == "hardlink":
+                target = normal(file.target)
+                found = here.get(target) or self._root.find(target)
+                if found is not None and found.kind == "hardlink":
+                    found = self.contents.get((found.layer, found.offset, found.path))
+                self.contents[file.layer, file.offset, file.path] = found
+            here[file.path] = file
+
+    def _remove_whiteout(self, file: ImageFile) -> None:
+        folder, name = posixpath.split(file.path)
+        if name == _OPAQUE:
+            node = self._root.node(folder)
+            if node is not None:
+                node.children.clear()
+        elif name.startswith(_WHITEOUT):
+            node = self._root.node(folder)
+            if node is not None:
+                node.children.pop(name.removeprefix(_WHITEOUT), None)
+
+    def _add(self, file: ImageFile) -> None:
+        if not file.path or posixpath.basename(file.path).startswith(_WHITEOUT):
+            return
+        node = self._root
+        for part in file.path.split("/"):
+            if node.entry is not None and node.entry.kind not in ("folder", "symlink"):
+                node.entry = None  # a file where a folder is now
+            node = node.children.setdefault(part, _Node())
+        if file.kind != "folder":
+            node.children.clear()
+        node.entry = file
+
+
+class _Node:
+    """A place in the tree of files: what is there, and what is below it."""
+
+    __slots__ = ("children", "entry")
+
+    def __init__(self) -> None:
+        self.entry: ImageFile | None = None
+        self.children: dict[str, _Node] = {}
+
+    def node(self, path: str) -> _Node | None:
+        found: _Node | None = self
+        for part in path.split("/") if path else ():
+            found = found.children.get(part) if found is not None else None
         return found
 
+    def find(self, path: str) -> ImageFile | None:
+        node = self.node(path)
+        return node.entry if node is not None else None
 
-def read_tree(location: Location, platform: Platform | None = None) -> ImageTree:
+    def entries(self) -> Iterator[tuple[str, ImageFile]]:
+        left = [self]  # no recursion: a path may have any number of parts
+        while left:
+            node = left.pop()
+            if node.entry is not None:
+                yield node.entry.path, node.entry
+            left.extend(node.children.values())
+
+
+def read_tree(
+    location: Location,
+    platform: Platform | None = None,
+    *,
+    patience: Patience | None = None,
+    listener: Listener = ignore,
+) -> ImageTree:
     """An image's files, without their content.
 
     Args:
         location: The image.
         platform: Which, of a multi-platform image; by default its first.
+        patience: Ends the work when it is cancelled.
+        listener: Is told where more than headers is read.
 
     Raises:
         NotFound: No such image, or it isn't for that platform.
         ContentMismatch: What is there is no image of files.
+        Refused: It holds more than can be listed, or grows beyond all measure when it is decompressed.
         ModelcarError: As the store does.
     """
-    return read_layers(read_head(location, platform))
+    return read_layers(read_head(location, platform), patience=patience, listener=listener)
 
 
-def read_layers(head: ImageHead) -> ImageTree:
-    """What the layers of an image hold. Raises as `read_tree`."""
-    store = head.location.store
-    layers = tuple(read_layer(store, layer, number) for number, layer in enumerate(head.manifest.layers))
+def read_layers(head: ImageHead, *, patience: Patience | None = None, listener: Listener = ignore) -> ImageTree:
+    """What the layers of an image hold. Arguments and errors as for `read_tree`."""
+    layers = head.manifest.layers
+    read = walk(head, range(len(layers)), patience or Patience(), listener)
+    return with_layers(head, tuple(read[number] for number in range(len(layers))))
+
+
+def with_layers(head: ImageHead, layers: tuple[LayerFiles, ...]) -> ImageTree:
+    """The tree of an image of which these layers were read."""
     return ImageTree(head.location, head.digest, head.platforms, head.manifest, head.config, layers)
 
 
-def read_head(location: Location, platform: Platform | None = None) -> ImageHead:
-    """An image's manifest and config. Arguments and errors as for `read_tree`."""
-    stored = location.store.manifest(location.version)
-    manifest, platforms = _manifest_for(location, stored, platform)
-    config = read_config(location.store, manifest.config)
-    # Where an index names platforms it is believed: configs often leave a variant out.
-    if platform is not None and not platforms and not config.platform.meets(platform):
-        raise NotFound(f"{location} is not for {platform}", f"it is for {config.platform}")
-    return ImageHead(location, stored.digest, platforms or (config.platform,), manifest, config)
+def walk(head: ImageHead, numbers: Sequence[int], patience: Patience, listener: Listener) -> dict[int, LayerFiles]:
+    """What some of an image's layers hold, side by side. `listener` is told which of them were read as a whole."""
+    store, layers = head.location.store, head.manifest.layers
+    compressed = [layers[number] for number in numbers if media.compression(layers[number].media_type)]
+    if compressed:
+        kinds = " and ".join(sorted({str(media.compression(layer.media_type)) for layer in compressed}))
+        listener(Warned(f"{_layers(compressed)} read from start to end: a {kinds} stream has no list of its files"))
+    done = side_by_side(lambda number: read_layer(store, layers[number], number), numbers, WALKERS, patience)
+    found = dict(zip(numbers, done, strict=True))
+    if not store.has_ranges:
+        plain = [layers[number] for number in numbers if media.compression(layers[number].media_type) == ""]
+        listener(Warned(f"{_layers(plain)} read from start to end: {store.name} sends no part of a blob, only all"))
+    return found
 
 
-def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
-    """The config that a manifest names.
-
-    Raises:
-        ContentMismatch: It is none.
-        ModelcarError: As the store does.
-    """
-    if descriptor.media_type not in (media.OCI_CONFIG, media.DOCKER_CONFIG):
-        raise ContentMismatch(
-            f"{store.name} holds an artifact of type {descriptor.media_type}, not a container image",
-            "ModelPack and other artifacts can't be mounted by KServe: build an image from the model",
-        )
-    content = b""
-    with closing(store.open_blob(descriptor.digest)) as reader:
-        while len(content) <= MAX_MANIFEST and (piece := reader.read(PIECE)):
-            content += piece
-    if digest_of(content) != descriptor.digest:
-        raise ContentMismatch(f"the config {descriptor.digest} of {store.name} has other bytes than its digest says")
-    return configs.decode(content, store.name)
+def _layers(layers: Sequence[Descriptor]) -> str:
+    size = sum(layer.size for layer in layers) / 1e6
+    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} of {size:,.1f} MB had to be"
 
 
 def read_layer(store: ReadableStore, descriptor: Descriptor, number: int) -> LayerFiles:
@@ -174,70 +269,64 @@ def read_layer(store: ReadableStore, descriptor: Descriptor, number: int) -> Lay
         ContentMismatch: It is no tar, or a broken one.
         ModelcarError: As the store does.
     """
-    opened, seekable = open_layer(store, descriptor)
-    with (
-        opened,
-        read_as_tar(f"the layer {descriptor.digest} of {store.name}"),
-        tarfile.open(fileobj=opened, mode="r:" if seekable else "r|") as tar,
-    ):
-        return LayerFiles(descriptor, tuple(_entries(tar, number)))
+    what = f"the layer {descriptor.digest} of {store.name}"
+    with closing(open_layer(store, descriptor)) as opened, read_as_tar(what):
+        files = []
+        for file in entries(opened, number):
+            files.append(file)
+            if len(files) > MOST_ENTRIES:
+                raise Refused(f"{what} holds more than {MOST_ENTRIES:,} files, and is no model's")
+            if _is_last(file, descriptor):
+                break
+        return LayerFiles(descriptor, tuple(files))
 
 
-def _entries(tar: tarfile.TarFile, layer: int) -> Iterator[ImageFile]:
-    for member in tar:
-        if member.size < 0:
-            # Python before 3.11.14 would go back and read the same header for ever (CVE-2025-8194).
-            raise ValueError(f"{member.name!r} has a size of {member.size} bytes")
-        kind = (
-            "file" if member.isreg() else "folder" if member.isdir() else "symlink" if member.issym()
-            else "hardlink" if member.islnk() else "other"
-        )  # fmt: skip
-        yield ImageFile(normal(member.name), kind, member.size, member.mode, member.linkname, layer, member.offset_data)
+def _is_last(file: ImageFile, descriptor: Descriptor) -> bool:
+    """Whether nothing but the end can follow in a plain layer of ours: that saves a request."""
+    if file.kind != "file" or _KEY not in (descriptor.annotations or {}) or media.compression(descriptor.media_type):
+        return False
+    return file.offset + -(-file.size // BLOCK) * BLOCK + 2 * BLOCK == descriptor.size
+
+
+def stub(descriptor: Descriptor, number: int) -> LayerFiles | None:
+    """What the annotations of a layer of one file say of it, without its size and offset; None where they don't."""
+    annotations = descriptor.annotations or {}
+    if _KEY not in annotations or _PATH not in annotations:
+        return None
+    path = normal("models/" + annotations[_PATH])
+    return LayerFiles(descriptor, (ImageFile(path, "file", -1, 0o644, "", number, -1),))
+
+
+def entries(opened: TarInput, layer: int) -> Iterator[ImageFile]:
+    """The entries of a layer's tar. Between two of them their content may be read.
+
+    Raises:
+        ValueError, tarfile.TarError: It is damaged: see `read_as_tar`.
+    """
+    with open_tar(opened) as tar:
+        before = -1
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]
+            # A negative size would lead back to the same header for ever (CVE-2025-8194).
+            if member.size < 0 or member.offset_data <= before:
+                raise ValueError(f"{member.name!r} has a size of {member.size} bytes")
+            if max(len(member.name), len(member.linkname)) > _LONGEST_PATH:
+                raise ValueError(f"a name of {max(len(member.name), len(member.linkname)):,} characters")
+            before = member.offset_data
+            kind = (
+                "sparse" if member.issparse() else "file" if member.isreg() else "folder" if member.isdir()
+                else "symlink" if member.issym() else "hardlink" if member.islnk() else "other"
+            )  # fmt: skip
+            path = normal(member.name)
+            yield ImageFile(path, kind, member.size, member.mode, member.linkname, layer, member.offset_data)
+        if opened.last.strip(b"\0"):
+            raise ValueError("where the next file should begin stands something else: a size before it is wrong")
 
 
 def normal(name: str) -> str:
-    """A member's name as a path from the image's root: `./models/x`, `/models/x` and `models/x` are the same file."""
-    return posixpath.normpath("/" + name).lstrip("/")
+    """A member's name as a path from the image's root: `./models/x`, `/models/x` and `models/x` are the same file.
 
-
-def _manifest_for(
-    location: Location, stored: StoredManifest, platform: Platform | None
-) -> tuple[Manifest, tuple[Platform, ...]]:
-    """The manifest to look at, and the platforms that an index names."""
-    value = decode(stored.content, stored.media_type, str(location))
-    if isinstance(value, Manifest):
-        return value, ()
-    images = [d for d in value.manifests if d.platform is None or d.platform.os != "unknown"]
-    platforms = tuple(d.platform for d in images if d.platform)
-    chosen = next((d for d in images if platform is None or (d.platform and d.platform.meets(platform))), None)
-    if chosen is None:
-        raise NotFound(
-            f"{location} is not for {platform}" if platform else f"{location} is an index without images",
-            f"it is for {', '.join(map(str, platforms))}" if platforms else "",
-        )
-    inner_stored = location.store.manifest(chosen.digest)
-    inner = decode(inner_stored.content, inner_stored.media_type, str(location))
-    if isinstance(inner, Index):
-        raise ContentMismatch(f"{location}: an index inside an index holds no image")
-    return inner, platforms
-
-
-def _remove_whiteouts(seen: dict[str, ImageFile], layer: LayerFiles) -> None:
-    for file in layer.files:
-        folder, name = posixpath.split(file.path)
-        if name == _OPAQUE:
-            _remove_below(seen, folder)
-        elif name.startswith(_WHITEOUT):
-            removed = posixpath.join(folder, name.removeprefix(_WHITEOUT))
-            seen.pop(removed, None)
-            _remove_below(seen, removed)
-
-
-def _remove_below(seen: dict[str, ImageFile], folder: str) -> None:
-    for path in [path for path in seen if not folder or path.startswith(f"{folder}/")]:
-        del seen[path]
-
-
-def _folders_above(path: str) -> Iterator[str]:
-    while path := posixpath.dirname(path):
-        yield path
+    A name that leads out of the root keeps its `../`, which no path inside has.
+    """
+    path = posixpath.normpath(name.lstrip("/"))
+    return "" if path == "." else path

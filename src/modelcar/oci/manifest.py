@@ -115,9 +115,8 @@ def decode(content: bytes, media_type: str, where: str) -> Manifest | Index:
         ContentMismatch: They are neither, or hold something that is no digest.
         Refused: A manifest of Docker's schema 1, which holds no digests of a config.
     """
+    refuse_schema1(content, where)
     kind = _decode(content, _Kind, where)
-    if kind.schema_version == 1:
-        raise Refused(f"{where} is a Docker schema 1 manifest", "push it again with a tool of this decade")
     stated = media_type if media_type in media.INDEXES | media.MANIFESTS else kind.media_type
     is_index = stated in media.INDEXES if stated else kind.manifests is not None
     value: Manifest | Index
@@ -132,6 +131,19 @@ def decode(content: bytes, media_type: str, where: str) -> Manifest | Index:
         if descriptor.size < 0:
             raise ContentMismatch(f"{where} states a size of {descriptor.size} bytes")
     return value
+
+
+def refuse_schema1(content: bytes, where: str) -> None:
+    """Stop at a manifest of Docker's schema 1, as `decode` does.
+
+    Raises:
+        Refused: It is one.
+    """
+    if b"schemaVersion" in content and _decode(content, _Kind, where).schema_version == 1:
+        raise Refused(
+            f"{where} is a Docker schema 1 manifest, the format of before 2016 that names no config and no sizes",
+            "push the image again with a tool of this decade, or convert it: skopeo copy --format v2s2",
+        )
 
 
 _T = TypeVar("_T")

@@ -116,6 +116,8 @@ class ReadableStore(Protocol):
     Attributes:
         name: What it is called, for people and in errors: `quay.io/acme/granite`, `oci:./images`.
         is_path: Whether it is a file or folder of this machine, whose name means nothing elsewhere.
+        has_ranges: Whether a part of a blob costs no more than that part. False once a registry has shown that it sends
+            whole blobs only.
     """
 
     @property
@@ -125,6 +127,11 @@ class ReadableStore(Protocol):
 
     @property
     def is_path(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def has_ranges(self) -> bool:
         """See above."""
         ...
 

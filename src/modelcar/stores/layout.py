@@ -32,6 +32,7 @@ class LayoutStore(IndexedStore):
     is_path = True
     is_one_file = False
     keeps_records = False
+    has_ranges = True
     limits = Limits()
 
     def __init__(self, path: Path) -> None:

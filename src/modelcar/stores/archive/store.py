@@ -32,6 +32,7 @@ class ArchiveStore(IndexedStore):
     """
 
     is_path = True
+    has_ranges = True
     is_one_file = True
     holds_docker = False
     keeps_records = False

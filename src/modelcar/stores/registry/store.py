@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.http import PIECE, Http, Response
 from modelcar.oci import Descriptor, Digest, Reference, digest_of, is_digest, media
-from modelcar.oci.manifest import MAX_MANIFEST
+from modelcar.oci.manifest import MAX_MANIFEST, refuse_schema1
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores.contract import Blob, Limits, Reader, StoredManifest
@@ -43,6 +44,12 @@ class RegistryStore:
         self._client = Client(reference, http, access, patience, credentials)
         self._uploader = Uploader(self._client)
         self._patience = patience
+        self._whole_only = threading.Event()
+
+    @property
+    def has_ranges(self) -> bool:
+        """See `ReadableStore`: true until the registry has answered a range with a whole blob."""
+        return not self._whole_only.is_set()
 
     @property
     def limits(self) -> Limits:
@@ -73,8 +80,9 @@ class RegistryStore:
                 raise self._absent(version)
             if response.status != 200:
                 raise self._client.error(refusal_of(response), what)
-            content = response.read_all(MAX_MANIFEST)
+            content = _manifest_in(response, what)
             stated = version if is_digest(version) else response.headers.get("Docker-Content-Digest", "")
+        refuse_schema1(content, what)  # before its digest, which registries make of it without its signatures
         digest = digest_of(content)
         if stated.startswith("sha256:") and stated != digest:
             raise ContentMismatch(f"{what}: the registry sent other bytes than those of {stated}")
@@ -90,7 +98,7 @@ class RegistryStore:
 
     def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
         """See `ReadableStore.open_blob`. A connection that breaks is opened again at the offset reached."""
-        return _BlobReader(self._client, self._patience, digest, offset, length)
+        return _BlobReader(self._client, self._patience, digest, offset, length, self._whole_only)
 
     def tags(self) -> list[str]:
         """See `ReadableStore.tags`."""
@@ -172,9 +180,17 @@ class RegistryStore:
 
 
 class _BlobReader:
-    """A blob from some offset on, over as many connections as it takes."""
+    """A blob from some offset on, over as many connections as it takes. A registry without ranges sets `whole_only`."""
 
-    def __init__(self, client: Client, patience: Patience, digest: Digest, offset: int, length: int | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        patience: Patience,
+        digest: Digest,
+        offset: int,
+        length: int | None,
+        whole_only: threading.Event,
+    ) -> None:
         self._client = client
         self._patience = patience
         self._url = client.url(f"blobs/{digest}")
@@ -182,6 +198,7 @@ class _BlobReader:
         self._offset = offset
         self._end = None if length is None else offset + length
         self._failures = 0
+        self._whole_only = whole_only
         self._response: Response | None = None
         self._response = self._persistently(self._open)
 
@@ -230,7 +247,8 @@ class _BlobReader:
                 raise NotFound(f"{self._what} is not there")
             if response.status not in (200, 206):
                 raise self._client.error(refusal_of(response), self._what)
-            if response.status == 200:
+            if response.status == 200 and headers:
+                self._whole_only.set()
                 # No ranges here: what lies before is read and dropped.
                 left = self._offset
                 while left and (piece := response.read(min(PIECE, left))):
@@ -239,6 +257,17 @@ class _BlobReader:
             response.close()
             raise
         return response
+
+
+def _manifest_in(response: Response, what: str) -> bytes:
+    try:
+        return response.read_all(MAX_MANIFEST)
+    except NetworkError as error:
+        if not error.final:
+            raise
+        raise Refused(
+            f"the manifest {what} is larger than {MAX_MANIFEST:,} bytes, which no registry has to take"
+        ) from None
 
 
 def _type_of(response: Response) -> str:

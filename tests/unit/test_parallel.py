@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from modelcar.build.parallel import side_by_side
 from modelcar.errors import Denied, Interrupted
+from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 
 

@@ -1,0 +1,130 @@
+"""What an image says of itself: the manifest and the config of one platform (OCI image-spec v1.1, image-index.md)."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import closing
+from dataclasses import dataclass
+
+from modelcar.errors import ContentMismatch, ModelcarError, NotFound
+from modelcar.http import PIECE
+from modelcar.oci import Config, Descriptor, Digest, Index, Manifest, Platform, digest_of, media
+from modelcar.oci import config as configs
+from modelcar.oci.manifest import MAX_MANIFEST, decode
+from modelcar.stores import Location, ReadableStore, StoredManifest
+
+_NEAR_TAGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHead:
+    """An image for one platform, without what is in its layers.
+
+    Attributes:
+        location: Where it was read.
+        digest: Of what the reference names: the index, if there is one.
+        platforms: All that the image is for.
+        manifest: That of the platform looked at.
+        config: Its config.
+    """
+
+    location: Location
+    digest: Digest
+    platforms: tuple[Platform, ...]
+    manifest: Manifest
+    config: Config
+
+
+def read_head(location: Location, platform: Platform | None = None) -> ImageHead:
+    """An image's manifest and config.
+
+    Args:
+        location: The image.
+        platform: Which, of a multi-platform image; by default its first.
+
+    Raises:
+        NotFound: No such image, or it isn't for that platform, or a part of it is missing.
+        ContentMismatch: What is there is no image of files.
+        Refused: A manifest of Docker's schema 1, or one of more than 4 MiB.
+        ModelcarError: As the store does.
+    """
+    stored = _manifest_at(location)
+    manifest, platforms = _manifest_for(location, stored, platform)
+    config = read_config(location.store, manifest.config)
+    # Where an index names platforms it is believed: configs often leave a variant out.
+    if platform is not None and not platforms and not config.platform.meets(platform):
+        raise NotFound(f"{location} is not for {platform}", f"it is for {config.platform}")
+    return ImageHead(location, stored.digest, platforms or (config.platform,), manifest, config)
+
+
+def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
+    """The config that a manifest names.
+
+    Raises:
+        ContentMismatch: It is none.
+        ModelcarError: As the store does.
+    """
+    if descriptor.media_type not in (media.OCI_CONFIG, media.DOCKER_CONFIG):
+        raise ContentMismatch(
+            f"{store.name} holds an artifact of type {descriptor.media_type}, not a container image",
+            "ModelPack and other artifacts can't be mounted by KServe: build an image from the model",
+        )
+    content = b""
+    with closing(store.open_blob(descriptor.digest)) as reader:
+        while len(content) <= MAX_MANIFEST and (piece := reader.read(PIECE)):
+            content += piece
+    if digest_of(content) != descriptor.digest:
+        raise ContentMismatch(f"the config {descriptor.digest} of {store.name} has other bytes than its digest says")
+    return configs.decode(content, store.name)
+
+
+def _manifest_at(location: Location) -> StoredManifest:
+    """What a reference names; where that is not there, the error names the tags that look like it."""
+    try:
+        return location.store.manifest(location.version)
+    except NotFound as error:
+        if location.digest or not location.tag or error.hint:
+            raise
+        try:
+            tags = location.store.tags()
+        except ModelcarError:
+            raise error from None  # not even the repository is there, or its list is not ours to read
+        raise NotFound(error.what, _near(location.tag, tags)) from None
+
+
+def _near(tag: str, tags: list[str]) -> str:
+    if not tags:
+        return "the repository has no tags"
+    near = difflib.get_close_matches(tag, tags, _NEAR_TAGS, 0.5) or tags[-_NEAR_TAGS:]
+    more = f" and {len(tags) - len(near):,} more" if len(tags) > len(near) else ""
+    return f"it has {', '.join(near)}{more}"
+
+
+def _manifest_for(
+    location: Location, stored: StoredManifest, platform: Platform | None
+) -> tuple[Manifest, tuple[Platform, ...]]:
+    """The manifest to look at, and the platforms that an index names."""
+    value = decode(stored.content, stored.media_type, str(location))
+    if isinstance(value, Manifest):
+        return value, ()
+    # BuildKit lists attestations beside images, for the platform unknown/unknown.
+    images = [d for d in value.manifests if d.platform is None or d.platform.os != "unknown"]
+    platforms = tuple(d.platform for d in images if d.platform)
+    chosen = next((d for d in images if platform is None or (d.platform and d.platform.meets(platform))), None)
+    if chosen is None:
+        raise NotFound(
+            f"{location} is not for {platform}" if platform else f"{location} is an index without images",
+            f"it is for {', '.join(map(str, platforms))}" if platforms else "",
+        )
+    try:
+        inner_stored = location.store.manifest(chosen.digest)
+    except NotFound:
+        of = f" for {chosen.platform}" if chosen.platform else ""
+        raise NotFound(
+            f"{location} is an index, and the manifest {chosen.digest} that it names{of} is not there",
+            "copy or push the image again with all its platforms",
+        ) from None
+    inner = decode(inner_stored.content, inner_stored.media_type, str(location))
+    if isinstance(inner, Index):
+        raise ContentMismatch(f"{location}: an index inside an index holds no image")
+    return inner, platforms
