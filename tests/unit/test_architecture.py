@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "build": {"base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
+    "fs": {"errors", "image", "settings"},
     "cli": {
         "build", "errors", "events", "http", "image", "look", "model", "oci", "retry", "settings", "sources", "stores"
     },
