@@ -1,4 +1,4 @@
-"""What goes wrong when an image is read, over a real socket: what it names, what its layers are, what a registry can't."""
+"""What goes wrong when an image is read, over a real socket: its heads, its layers, registries without ranges."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_schema_1_manifest(registry: Registry) -> None:
 def test_an_artifact_that_is_no_image(registry: Registry) -> None:
     config = Descriptor("application/vnd.cncf.model.config.v1+json", digest_of(b"{}"), 2)
     registry.put_manifest(REPO, "1", encode(Manifest(2, config, (), media.OCI_MANIFEST)), media.OCI_MANIFEST)
-    with pytest.raises(ContentMismatch, match="holds an artifact of type application/vnd.cncf"):
+    with pytest.raises(ContentMismatch, match="holds an artifact of type application"):
         read_image(f"{registry.host}/{REPO}:1")
 
 
@@ -256,7 +256,7 @@ def test_a_header_that_claims_all_memory(registry: Registry) -> None:
 
 def test_a_folder_is_no_file(registry: Registry) -> None:
     place = publish(registry, tar(folder("models/a"), file("models/a/b")))
-    with pytest.raises(Refused, match="/models/a of .* is a folder, not a file"):
+    with pytest.raises(Refused, match="is a folder, not a file"):
         open_image(place).find("a/b/..")
     with pytest.raises(NotFound, match="has no file /models/b"):
         open_image(place).find("b")

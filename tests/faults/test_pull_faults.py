@@ -142,7 +142,7 @@ def test_case_collisions_on_a_real_file_system(registry: Registry, tmp_path: Pat
     disk, image = tmp_path / "disk", tmp_path / "image"
     disk.mkdir()
     image.write_bytes(bytes(2_000_000))
-    for command in (["mkfs.vfat", image], ["mount", "-o", "loop", image, disk]):
+    for command in (["mkfs.vfat", str(image)], ["mount", "-o", "loop", str(image), str(disk)]):
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -245,6 +245,8 @@ class _BlobReader:
         try:
             if response.status == 404:
                 raise NotFound(f"{self._what} is not there")
+            if response.status == 416:
+                raise ContentMismatch(f"{self._what} ends before byte {self._offset:,}, and should not")
             if response.status not in (200, 206):
                 raise self._client.error(refusal_of(response), self._what)
             if response.status == 200 and headers:
