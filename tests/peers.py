@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 
 _CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
+_OLOT = "olot==1.2.1"
 _CACHE = Path("~/.cache/modelcar-tests/bin").expanduser()
 _START_SECONDS = 20.0
 
@@ -85,6 +86,19 @@ def crane() -> Path | None:
             shutil.copy2(Path(folder, "crane"), staged)
             staged.replace(built)
     return built if built.exists() else None
+
+
+@functools.cache
+def olot() -> Path | None:
+    """PyPI's olot: from PATH, from the tests' cache folder, or installed once into a virtual environment there."""
+    if found := shutil.which("olot"):
+        return Path(found)
+    folder = _CACHE.parent / "olot"
+    if not (folder / "bin" / "olot").exists():
+        with contextlib.suppress(AssertionError):
+            run(sys.executable, "-m", "venv", folder)
+            run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", _OLOT)
+    return folder / "bin" / "olot" if (folder / "bin" / "olot").exists() else None
 
 
 # Registries

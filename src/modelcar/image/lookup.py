@@ -92,11 +92,10 @@ class ImageFiles:
         if self.is_plain(file):
             pieces = self._plain(file, offset, left)
         else:
-            size = layer.size / 1e6
             kind = media.compression(layer.media_type)
             why = f"is {kind}" if kind else f"lies where no part can be asked for, in {self._store.name}"
             self._listener(
-                Warned(f"/{file.path} {why}: its layer of {size:,.1f} MB is read from the start up to the file")
+                Warned(f"/{file.path} {why}: its layer of {layer.size:,} bytes is read from the start up to the file")
             )
             pieces = self._from_start(file, offset, left)
         for piece in pieces:

@@ -258,8 +258,8 @@ def walk(head: ImageHead, numbers: Sequence[int], patience: Patience, listener: 
 
 
 def _layers(layers: Sequence[Descriptor]) -> str:
-    size = sum(layer.size for layer in layers) / 1e6
-    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} of {size:,.1f} MB had to be"
+    size = sum(layer.size for layer in layers)
+    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} of {size:,} bytes had to be"
 
 
 def read_layer(store: ReadableStore, descriptor: Descriptor, number: int) -> LayerFiles:
