@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcar.errors import ContentMismatch, ModelcarError
+from modelcar.errors import ContentMismatch, ModelcarError, NetworkError
 from modelcar.http import PIECE, Http
 from modelcar.image import ImageFiles, read_head
 from modelcar.image.lookup import MODELS
@@ -120,11 +120,14 @@ class SourceFiles:
             return self._patience.persist(lambda: self._read(file, offset, length), path)
 
     def _read(self, file: SourceFile, offset: int, length: int) -> bytes:
+        missing = max(0, min(length, file.size - offset))
         pieces: list[bytes] = []
-        with closing(self._source.open(file, offset, length)) as reader:
-            while length and (piece := reader.read(min(length, PIECE))):
+        with closing(self._source.open(file, offset, missing)) as reader:
+            while missing and (piece := reader.read(min(missing, PIECE))):
                 pieces.append(piece)
-                length -= len(piece)
+                missing -= len(piece)
+        if missing:
+            raise NetworkError(f"{file.path}: the source ended {missing:,} bytes too early")
         return b"".join(pieces)
 
 

@@ -117,9 +117,8 @@ def test_a_cache_of_eight_bits() -> None:
     asked = big(quantization_config={"quant_method": "fp8", "kv_cache_scheme": {}})
     assert on("H100", facts=asked).placement.lines[1].why.endswith("16 bits")
     scheme = {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8}}
-    assert (
-        on("H100", facts=big(quantization_config=scheme)).placement.lines[1].why.endswith("fp8, as the checkpoint asks")
-    )
+    cache = on("H100", facts=big(quantization_config=scheme)).placement.lines[1]
+    assert cache.why.endswith("fp8, as the checkpoint asks")
     with pytest.raises(UsageError, match="'int3' is no type of a KV cache"):
         on("H100", cache_dtype="int3")
 
@@ -129,9 +128,8 @@ def test_a_context_that_the_model_does_not_have() -> None:
 
 
 def test_what_is_not_known_is_not_reckoned() -> None:
-    whisper = read_facts(
-        checkpoint({"model_type": "whisper", "is_encoder_decoder": True, "hidden_size": 64}, decoder())
-    )
+    config = {"model_type": "whisper", "is_encoder_decoder": True, "hidden_size": 64}
+    whisper = read_facts(checkpoint(config, decoder()))
     result = on("H100", facts=whisper)
     assert (result.per_token, result.one_request, result.placement.fits) == (None, None, None)
     cache = result.placement.lines[1]

