@@ -61,6 +61,9 @@ def demo() -> None:
     say("What would go where, and how big is it?")
     with clock.step("plan"):
         modelcar("plan", FOLDER)
+    say("What does a GPU of 4 GiB need to serve it?")
+    with clock.step("fit"):
+        modelcar("fit", FOLDER, "--gpu", "4GiB", "--context", "4096")
     say("Build it, into an OCI layout: an image in a folder, no registry needed.")
     with clock.step("build"):
         modelcar("build", FOLDER, IMAGE)

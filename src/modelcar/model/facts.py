@@ -11,7 +11,7 @@ from modelcar.errors import NotFound, UsageError
 from modelcar.model import safetensors
 from modelcar.model.config import Architecture, mistral_config, read_architecture
 from modelcar.model.files import FilesIn, ModelFiles, read_object
-from modelcar.model.gguf import Gguf, gguf_models, read_gguf
+from modelcar.model.gguf import FILE_TYPES, Gguf, gguf_models, read_gguf
 from modelcar.model.ggufconfig import gguf_config
 from modelcar.model.kinds import known
 from modelcar.model.layers import AttentionLayer
@@ -19,8 +19,9 @@ from modelcar.model.quantization import Quantization, dtypes, parameters, quanti
 from modelcar.model.tensors import Tensor
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blocks|h|blk)\.(\d+)\.")
-_MTP = re.compile(r"(?:^|\.)mtp(?:\.|_)|(?:^|\.)(?:nextn|eh_proj)(?:\.|$)")
-_OTHER_TOWERS = ("vision", "visual", "audio", "image", "multi_modal", "multimodal")
+_MTP = re.compile(r"(?:^|\.)mtp[._]")
+_MTP_PART = re.compile(r"(?:^|\.)(?:nextn|eh_proj)(?:\.|$)")
+_OTHER_TOWER = re.compile(r"vision|visual|audio|image|multi_?modal")
 _KEYS = re.compile(r"(?:^|\.)layers\.(\d+)\.(?:self_attn|attention|attn|mixer)\.([kv])_proj\.weight$")
 _PLAIN = {"BF16", "F16", "F32", "F8_E4M3", "F8_E5M2"}
 
@@ -145,39 +146,29 @@ def without_mtp(tensors: Iterable[Tensor], architecture: Architecture | None) ->
 
     They are named so, or lie in layers behind the last one (DeepSeek-V3's `model.layers.61`).
     """
-    tensors = list(tensors)
+    numbered = [(tensor, _layer(tensor.name)) for tensor in tensors]
     depth = architecture.depth if architecture else 0
-    marked = {number for tensor in tensors if _MTP.search(tensor.name) and (number := _layer(tensor.name)) is not None}
+    marked = {number for tensor, number in numbered if number is not None and _MTP_PART.search(tensor.name)}
     behind = bool(architecture and architecture.mtp)
-
-    def is_mtp(tensor: Tensor) -> bool:
-        number = _layer(tensor.name)
-        if number is None or not depth:
-            return bool(_MTP.search(tensor.name)) or number in marked
-        if number < depth:
-            return bool(re.search(r"(?:^|\.)mtp(?:\.|_)", tensor.name))
-        return behind or number in marked or bool(_MTP.search(tensor.name))
-
     counted: list[Tensor] = []
     left: list[Tensor] = []
-    for tensor in tensors:
-        (left if is_mtp(tensor) else counted).append(tensor)
+    for tensor, number in numbered:
+        is_last = number is not None and number >= depth and (number in marked or (behind and depth))
+        (left if is_last or _MTP.search(tensor.name) else counted).append(tensor)
     return counted, left
 
 
 def _layer(name: str) -> int | None:
     """The number of the language model's layer that a tensor is of."""
-    if any(tower in name for tower in _OTHER_TOWERS):
-        return None
     found = _LAYER.search(name)
-    return int(found[1]) if found and len(found[1]) < 9 else None
+    return int(found[1]) if found and len(found[1]) < 9 and not _OTHER_TOWER.search(name) else None
 
 
 def _as_tensors_say(architecture: Architecture, tensors: list[Tensor], notes: list[str]) -> Architecture:
     """The same with the KV heads, and as many alike layers, as the key and value projections really have."""
     rows: dict[str, dict[int, int]] = {"k": {}, "v": {}}
     for tensor in tensors:
-        found = _KEYS.search(tensor.name)
+        found = _KEYS.search(tensor.name) if tensor.name.endswith(("k_proj.weight", "v_proj.weight")) else None
         if found and len(tensor.shape) == 2 and tensor.dtype in _PLAIN and _layer(tensor.name) is not None:
             rows[found[2]][int(found[1])] = tensor.shape[0]
     keys, values = rows["k"], rows["v"]
@@ -186,7 +177,8 @@ def _as_tensors_say(architecture: Architecture, tensors: list[Tensor], notes: li
     if not keys or not places or any(layers[place].kind in ("mla", "indexer") for place in places):
         return architecture
     if len(keys) != len(places):
-        if len(set(layers)) > 1 or set(keys) != set(range(len(keys))):
+        # Where only some layers are plain enough to tell, the configuration knows better.
+        if len(set(layers)) > 1 or set(keys) != {_layer(tensor.name) for tensor in tensors} - {None}:
             return architecture
         notes.append(f"config.json says {len(places)} layers, the tensors have {len(keys)}: these count")
         layers = [layers[0]] * len(keys)
@@ -195,7 +187,7 @@ def _as_tensors_say(architecture: Architecture, tensors: list[Tensor], notes: li
         layer = layers[place]
         assert isinstance(layer, AttentionLayer)
         stated = layer.kv_heads * layer.key_size
-        if keys[number] != stated and layer.key_size and keys[number] % layer.key_size == 0:
+        if keys[number] not in (0, stated) and layer.key_size and keys[number] % layer.key_size == 0:
             heads = keys[number] // layer.key_size
             value = values[number] // heads if number in values and values[number] % heads == 0 else layer.value_size
             layers[place] = replace(layer, kv_heads=heads, value_size=value)
@@ -222,7 +214,9 @@ def _from_gguf(files: ModelFiles, folder: str, parts: list[str]) -> Facts:
     name = header.metadata.get("general.architecture")
     counted, left = without_mtp(header.tensors, architecture)
     sizes = dtypes(counted)
-    stated = next(iter(sizes), "")
+    kind = header.metadata.get("general.file_type")
+    stated = FILE_TYPES.get(kind, "") if isinstance(kind, int) else ""
+    stated = stated or next(iter(sizes), "")
     tied = not any(tensor.name == "output.weight" for tensor in counted)
     return Facts(
         format="gguf",

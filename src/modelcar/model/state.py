@@ -25,7 +25,7 @@ def state_layer(fields: Fields, model_type: str, defaults: Defaults) -> StateLay
     if model_type in _MAMBA2:
         return _mamba2(fields, model_type, defaults)
     if model_type in _GATED_DELTA:
-        return _gated_delta(fields)
+        return _gated_delta(fields, model_type)
     if model_type == "kimi_linear":
         return _delta(fields)
     if model_type in ("minimax", "minimax_text_01"):
@@ -78,13 +78,13 @@ def _mamba2(fields: Fields, model_type: str, defaults: Defaults) -> StateLayer:
     return StateLayer("mamba2", (convolution, StateArray(count, size * state, width)), _COPIES_MAMBA2)
 
 
-def _gated_delta(fields: Fields) -> StateLayer:
-    """Qwen3-Next's gated delta rule."""
+def _gated_delta(fields: Fields, model_type: str) -> StateLayer:
+    """The gated delta rule of Qwen3-Next and Qwen 3.5, of which vLLM lets the latter say its state's type."""
     keys = fields.number("linear_num_key_heads", default=16)
     values = fields.number("linear_num_value_heads", default=32)
     key, value = fields.number("linear_key_head_dim", default=128), fields.number("linear_value_head_dim", default=128)
     kernel = fields.number("linear_conv_kernel_dim", default=4)
-    width = _WIDTHS.get(fields.text("mamba_ssm_dtype"), 4)
+    width = _WIDTHS.get(fields.text("mamba_ssm_dtype"), 4) if model_type.startswith("qwen3_5") else 2
     convolution = StateArray(key * keys * 2 + value * values, max(kernel - 1, 0), 2)
     return StateLayer("linear attention", (convolution, StateArray(values, value * key, width)))
 

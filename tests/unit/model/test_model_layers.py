@@ -197,23 +197,19 @@ def test_copies_of_a_state() -> None:
 @pytest.mark.parametrize(
     ("model_type", "fields", "size"),
     [
-        ("qwen3_next", {}, 3 * (2 * 16 * 128 + 32 * 128) * 2 + 32 * 128 * 128 * 4),
+        ("qwen3_next", {"num_hidden_layers": 4}, 3 * (2 * 16 * 128 + 32 * 128) * 2 + 32 * 128 * 128 * 2),
+        ("qwen3_5_text", {"num_hidden_layers": 4, "mamba_ssm_dtype": "float32"},
+            3 * (2 * 16 * 128 + 32 * 128) * 2 + 32 * 128 * 128 * 4),
         ("kimi_linear", {"linear_attn_config": {"num_heads": 32, "head_dim": 128, "short_conv_kernel_size": 4,
             "full_attn_layers": [2], "kda_layers": [1]}}, 3 * 3 * 4096 * 2 + 32 * 128 * 128 * 4),
         ("minimax", {"num_attention_heads": 64, "head_dim": 128, "attn_type_list": [0, 1]}, 64 * 128 * 128 * 2),
         ("lfm2", {"hidden_size": 2048, "conv_L_cache": 3, "full_attn_idxs": [1]}, 2 * 2048 * 2),
-        ("zamba2", {"hybrid_layer_ids": [1]}, 3 * (5120 + 2 * 64) * 2 + 8 * 640 * 64 * 2),
+        ("zamba2", {"hybrid_layer_ids": [1], "n_mamba_heads": 8, "mamba_headdim": 640},
+            3 * (5120 + 2 * 64) * 2 + 8 * 640 * 64 * 2),
     ],
 )  # fmt: skip
 def test_states_of_other_kinds(model_type: str, fields: dict[str, Any], size: int) -> None:
-    extra = {"n_mamba_heads": 8, "mamba_headdim": 640} if model_type == "zamba2" else {}
-    wide = {"mamba_ssm_dtype": "float32"} if model_type == "qwen3_next" else {}
-    assert (
-        of_states(
-            layers(model_type, num_hidden_layers=4 if model_type == "qwen3_next" else 2, **extra, **wide, **fields)
-        ).size()
-        == size
-    )
+    assert of_states(layers(model_type, **{"num_hidden_layers": 2, **fields})).size() == size
 
 
 def test_a_state_on_several_gpus() -> None:
