@@ -118,9 +118,13 @@ class _Attention:
         if self._type == "gemma4_text" and kind == "full":
             size = fields.number("global_head_dim", default=512)
             return size, size
+        if self._type == "zamba2":
+            # Its attention looks at the hidden state and the embedding side by side.
+            size = 2 * hidden_size(fields, self._defaults) // self._heads if self._heads else 0
+            return (fields.number("attention_head_dim", default=size),) * 2
         size = fields.number(*names, default=self._absent("head_dim", self._defaults.head_dim))
         if not size and self._heads:
-            size = hidden_size(fields, self._defaults) * (2 if self._type == "zamba2" else 1) // self._heads
+            size = hidden_size(fields, self._defaults) // self._heads
         if self._type in _NOT_MLA and fields.given("qk_nope_head_dim"):
             size = fields.number("qk_nope_head_dim") + fields.number("qk_rope_head_dim")
         return size, size

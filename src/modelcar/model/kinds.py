@@ -27,6 +27,12 @@ _NO_WINDOW_UNLESS_ASKED = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen2_vl
 """Types whose `sliding_window` counts only where `use_sliding_window` is true, which it isn't by default."""
 
 
+_PLAIN = {
+    "aquila", "baichuan", "chatglm", "cohere_text", "deepseek", "exaone", "internlm", "internlm2", "kimi_k2", "minicpm",
+    "minicpm3", "orion", "phimoe", "qwen", "solar", "yi", "xverse", "pangu_ultra_moe", "axk1", "mimo",
+}  # fmt: skip
+"""Other types of decoders that need no rule: what they are is in their configuration."""
+
 _STATEFUL = re.compile(r"mamba|ssm|rwkv|xlstm|recurrent|linear_attn|conv_kernel|lru_width|block_types")
 """Names of fields, or parts of types, of models that keep states."""
 
@@ -55,7 +61,7 @@ def hidden_size(fields: Fields, defaults: Defaults) -> int:
 
 def known(model_type: str) -> bool:
     """Whether there are rules or defaults for a type; others are read as plain decoders."""
-    return model_type in DEFAULTS or model_type in _RULES
+    return model_type in DEFAULTS or model_type in _RULES or model_type in _PLAIN
 
 
 def layer_kinds(fields: Fields, model_type: str, defaults: Defaults) -> list[str]:

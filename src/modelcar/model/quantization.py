@@ -30,10 +30,13 @@ _HELPERS = (
 
 _BUFFERS = (
     "inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "attn.masked_bias", "position_ids",
-    "num_batches_tracked", "running_mean", "running_var", "rope_freqs.weight", "rope_factors_long.weight",
-    "rope_factors_short.weight", "exp_probs_b.bias", "router.expert_bias", "feed_forward.expert_bias",
+    "num_batches_tracked", "running_mean", "running_var", "exp_probs_b.bias", "router.expert_bias",
+    "feed_forward.expert_bias",
 )  # fmt: skip
-"""Last parts of the names of buffers. GGUF keeps the factors of a rotary embedding as tensors."""
+"""Last parts of the names of buffers."""
+
+_ROTARY = ("rope_freqs", "rope_factors_long", "rope_factors_short")
+"""GGUF keeps the factors of a rotary embedding as weights."""
 
 _UNCOUNTABLE = {"aqlm", "vptq", "quip", "exl2", "exl3", "hqq", "spqr", "higgs", "torchao", "eetq", "bitnet"}
 """Methods whose packed tensors don't say how many weights they hold, or in a layout that we don't know."""
@@ -128,6 +131,8 @@ def _weights_in(tensor: Tensor, others: Mapping[str, Tensor], quantization: Quan
     """How many weights one tensor stands for."""
     stem, _, last = tensor.name.rpartition(".")
     bits = (quantization.bits if quantization else None) or 4
+    if last == "weight" and tensor.dtype not in _INTEGERS and not stem.endswith(_ROTARY):
+        return tensor.elements
     if last == "qweight" and tensor.dtype in ("I32", "U32"):
         return tensor.elements * 32 // bits
     if last == "weight_packed":
@@ -167,6 +172,8 @@ def _helps(tensor: Tensor, last: str, others: Mapping[str, Tensor]) -> bool:
 
 def _is_buffer(tensor: Tensor) -> bool:
     name = tensor.name
+    if name.removesuffix(".weight").endswith(_ROTARY):
+        return True
     if name.endswith("e_score_correction_bias"):
         return not name.endswith("moe_statics.e_score_correction_bias")  # a parameter in Ernie 4.5
     if name.endswith(_BUFFERS):

@@ -21,7 +21,7 @@ _GATED_DELTA = {"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"}
 def state_layer(fields: Fields, model_type: str, defaults: Defaults) -> StateLayer | None:
     """What a state layer of such a model keeps; None for types that aren't known."""
     if model_type in _MAMBA1:
-        return _mamba1(fields, defaults)
+        return _mamba1(fields, model_type, defaults)
     if model_type in _MAMBA2:
         return _mamba2(fields, model_type, defaults)
     if model_type in _GATED_DELTA:
@@ -43,9 +43,11 @@ def _expanded(fields: Fields, defaults: Defaults) -> int:
     return int(fields.ratio("mamba_expand", "expand", default=2) * _hidden(fields, defaults))
 
 
-def _mamba1(fields: Fields, defaults: Defaults) -> StateLayer:
-    """Convolution and state of each channel."""
+def _mamba1(fields: Fields, model_type: str, defaults: Defaults) -> StateLayer:
+    """Convolution and state of each channel. Falcon Mamba's `expand` isn't what its tensors have."""
     inner = _expanded(fields, defaults)
+    if model_type != "jamba":
+        inner = fields.number("intermediate_size", default=inner)
     kernel = fields.number("mamba_d_conv", "conv_kernel", default=4)
     size = fields.number("mamba_d_state", "state_size", default=16)
     return StateLayer("mamba1", (StateArray(inner, max(kernel - 1, 0), 2), StateArray(inner, size, 2)))

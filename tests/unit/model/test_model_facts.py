@@ -158,6 +158,16 @@ def test_heads_as_the_tensors_have_them() -> None:
     assert found.notes == ("config.json and the tensors differ in KV heads: the tensors count",)
 
 
+def test_layers_of_which_only_some_are_plain_enough_to_tell() -> None:
+    packed: list[Spec] = [("model.layers.1.self_attn.k_proj.qweight", "I32", [8, 16])]
+    plain = [spec for spec in decoder() if ".layers.1." not in spec[0]]
+    found = facts([*plain, *packed], {"quant_method": "gptq", "bits": 4})
+    assert found.architecture is not None
+    assert (len(found.architecture.layers or ()), found.notes) == (2, ())
+    nothing = facts([("model.layers.0.self_attn.k_proj.weight", "BF16", [0, 64])], num_hidden_layers=1)
+    assert nothing.notes == ()
+
+
 def test_layers_as_the_tensors_have_them() -> None:
     found = facts(decoder(layers=3))
     assert found.architecture is not None

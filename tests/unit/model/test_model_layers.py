@@ -65,6 +65,12 @@ def test_grouped_queries() -> None:
         ("gpt_bigcode", {"n_head": 48, "n_embd": 6144, "n_layer": 40}, 1, 128),
         ("gpt2", {"n_head": 12, "n_embd": 768, "n_layer": 12}, 12, 64),
         ("mpt", {"n_heads": 32, "d_model": 4096, "n_layers": 32, "attn_config": {"alibi": True}}, 32, 128),
+        (
+            "zamba2",
+            {"num_attention_heads": 32, "hidden_size": 2560, "kv_channels": 80, "hybrid_layer_ids": [0]},
+            32,
+            160,
+        ),
         ("dbrx", {"n_heads": 48, "d_model": 6144, "n_layers": 40, "attn_config": {"kv_n_heads": 8}}, 8, 128),
         (
             "chatglm",
@@ -202,6 +208,7 @@ def test_copies_of_a_state() -> None:
             3 * (2 * 16 * 128 + 32 * 128) * 2 + 32 * 128 * 128 * 4),
         ("kimi_linear", {"linear_attn_config": {"num_heads": 32, "head_dim": 128, "short_conv_kernel_size": 4,
             "full_attn_layers": [2], "kda_layers": [1]}}, 3 * 3 * 4096 * 2 + 32 * 128 * 128 * 4),
+        ("falcon_mamba", {"hidden_size": 4096, "expand": 16, "intermediate_size": 8192}, 8192 * (3 + 16) * 2),
         ("minimax", {"num_attention_heads": 64, "head_dim": 128, "attn_type_list": [0, 1]}, 64 * 128 * 128 * 2),
         ("lfm2", {"hidden_size": 2048, "conv_L_cache": 3, "full_attn_idxs": [1]}, 2 * 2048 * 2),
         ("zamba2", {"hybrid_layer_ids": [1], "n_mamba_heads": 8, "mamba_headdim": 640},
