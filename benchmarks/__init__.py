@@ -1,4 +1,5 @@
 """How fast and how small a build is, beside other ways to make the same image, all on loopback in one run.
 
-`python -m benchmarks` measures everything; `python -m benchmarks.build` only the comparison; `--quick` is a small run.
+`python -m benchmarks` measures everything; `python -m benchmarks.build`, `.pull`, `.read` one part;
+`--quick` is a small run.
 """

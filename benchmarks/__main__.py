@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build, memory, rebuild, slow_link, startup
+from benchmarks import build, memory, pull, read, rebuild, slow_link, startup
 from benchmarks.methods import install_peers
 from benchmarks.report import options, say, write_json
 
@@ -33,12 +33,16 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         outcomes = build.compare(size, runs, work)
         say("rebuilds")
         rebuilds = rebuild.rebuild(size, runs, work)
+        pulls = pull.pull(size, runs, work)
+        readings = read.read(runs, work)
         say("start-up")
         starts = startup.startup(1 if quick else 10, work)
         peaks = memory.memory(_QUICK if quick else _FULL, work)
     tables = [
         build.as_table(outcomes, size, runs),
         rebuild.as_table(rebuilds, size),
+        pull.as_table(pulls, size),
+        read.as_table(readings),
         startup.as_table(starts),
         memory.as_table(peaks),
     ]
@@ -47,6 +51,8 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         "size": size,
         "comparison": build.as_json(outcomes),
         "rebuild": rebuild.as_json(rebuilds),
+        "pull": pull.as_json(pulls),
+        "read": read.as_json(readings),
         "startup": startup.as_json(starts),
         "memory": memory.as_json(peaks),
     }

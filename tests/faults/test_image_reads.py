@@ -235,7 +235,7 @@ def bombs() -> Iterator[Layer]:
     yield media.OCI_LAYER_GZIP, gzip.compress(header, 1) + gzip.compress(zeros) * count
 
 
-@pytest.mark.parametrize("layer", bombs(), ids=["zstd", "gzip"])
+@pytest.mark.parametrize("layer", [*bombs()], ids=["zstd", "gzip"])
 def test_a_decompression_bomb(registry: Registry, layer: Layer, tmp_path: Path) -> None:
     place = publish(registry, layer)
     for command in (("ls", place), ("pull", place, tmp_path / "out")):

@@ -29,6 +29,12 @@ def test_quick_run_gives_all_numbers(tmp_path: Path) -> None:
     assert podman["wall_vs_podman"] == podman["cpu_vs_podman"] == 1
     assert ours["median"]["disk"] < told["size"] / 4 < podman["median"]["disk"]
     assert [(rebuild["read"], rebuild["sent"]) for rebuild in told["rebuild"]] == [(0, 0), (0, 0)]
+    pulls = {pull["method"]: pull for pull in told["pull"]}
+    assert all(pull["reason"] or pull["seconds"] for pull in pulls.values())
+    assert pulls["curl --parallel"]["wall_vs_curl"] == 1
+    assert {(reading["command"], reading["layers"]) for reading in told["read"]} == {
+        (command, layers) for command in ("ls -l", "cat") for layers in ("ours", "anyone's")
+    }
     assert "modelcar --help" in [start["command"] for start in told["startup"]]
     assert all(peak["rss"] > 0 for peak in told["memory"])
     assert all(f"| {name} |" in done.stdout for name in methods)
