@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from modelcar.http import PIECE
-from modelcar.image.blobfile import CheckedReader, StreamInput, read_as_tar, too_short, wrong_bytes
+from modelcar.image.blobfile import too_short, wrong_bytes
 from modelcar.image.parts import Parts
-from modelcar.image.tree import ImageFile, entries
+from modelcar.image.stage import stage_layer
+from modelcar.image.tree import ImageFile
 from modelcar.oci import Descriptor, media
 from modelcar.retry import Patience
 from modelcar.stores import ReadableStore, Reader
@@ -115,29 +116,11 @@ class _Work:
         return self._fetched({}, "unchecked")
 
     def from_stream(self) -> dict[ImageFile, Fetched]:
-        """A compressed layer from its start to its end."""
-        wanted = {entry.offset: entry for entry in self._entries}
-        reader = CheckedReader(self._store, self._layer)
-        name = f"the layer {self._layer.digest} of {self._store.name}"
-        try:
-            with closing(StreamInput(reader, self._layer, self._store.name)) as opened, read_as_tar(name):
-                for file in entries(opened, 0):
-                    if entry := wanted.get(file.offset):
-                        opened.seek(entry.offset)
-                        self._keep(entry, opened.stream(entry.size))
-                reader.finish()
-        except BaseException:
-            self._forget()
-            raise
+        """A compressed layer, from its start to its end where its files weren't kept when it was listed."""
+        if not all(self._parts.path(self._layer, entry) in self._parts.staged for entry in self._entries):
+            wanted = {entry.offset for entry in self._entries}
+            stage_layer(self._store, self._layer, 0, self._parts, self._patience, lambda file: file.offset in wanted)
         return self._fetched({})
-
-    def _keep(self, entry: ImageFile, pieces: Iterable[bytes | memoryview]) -> None:
-        with self._parts.path(self._layer, entry).open("wb") as sink:
-            for piece in pieces:
-                self._patience.check()
-                sink.write(piece)
-            if sink.tell() != entry.size:
-                raise ValueError(f"it ends within {entry.path}")
 
     def _has_right_digest(self, there: Mapping[ImageFile, Path]) -> bool:
         algorithm, _, expected = self._layer.digest.partition(":")

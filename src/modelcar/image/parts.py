@@ -26,6 +26,9 @@ class Parts:
 
     Args:
         folder: The folder that is pulled into.
+
+    Attributes:
+        staged: Parts that are whole, of compressed layers that proved right.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,6 +36,7 @@ class Parts:
         self._folder = folder / NAME
         self._lock = -1
         self._twins = count()
+        self.staged: set[Path] = set()
 
     def __enter__(self) -> Parts:
         self._folder.mkdir(exist_ok=True)

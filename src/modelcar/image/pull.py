@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
@@ -16,10 +17,12 @@ from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Re
 from modelcar.events import FilePulled, Listener, Warned, ignore, one_at_a_time
 from modelcar.image.fetch import Fetched, LayerFetch, fetch_layer
 from modelcar.image.globs import is_chosen
+from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS
 from modelcar.image.parts import Parts
-from modelcar.image.tree import ImageFile, ImageTree, normal, read_tree
-from modelcar.oci import Platform
+from modelcar.image.stage import stage_layer
+from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, normal, walk, with_layers
+from modelcar.oci import Platform, media
 from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Location
@@ -109,31 +112,63 @@ def pull(
         ModelcarError: As the store does.
     """
     options, patience, listener = options or PullOptions(), patience or Patience(), one_at_a_time(listener)
-    tree = read_tree(location, platform, patience=patience, listener=listener)
-    wanted = _wanted(tree, options, listener)
+    head = read_head(location, platform)
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with Parts(folder) as parts:
+            tree = _look(head, options, parts, patience, listener)
+            wanted = _wanted(tree, options, listener)
             _check_names(wanted.paths(), folder, parts)
             _check_space(wanted, folder, parts, tree)
-            busy = _Busy()
-
-            def fetch(each: LayerFetch) -> None:
-                with busy:
-                    for entry, fetched in fetch_layer(location.store, each, parts, patience).items():
-                        _place_file(folder, each.paths[entry], fetched, parts, listener)
-
-            try:
-                for _ in side_by_side(fetch, _fetches(tree, wanted, folder), options.workers, patience):
-                    pass
-            except BaseException:
-                busy.wait()
-                raise
+            _fetch(tree, wanted, folder, parts, options.workers, patience, listener)
             for path, target in wanted.links.items():
                 _link(folder, path, target)
-    except OSError as error:
-        raise _io_error(error, folder) from None
+    except BaseException as error:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing came into it
+        if isinstance(error, OSError):
+            raise _io_error(error, folder) from None
+        raise
     return sorted(path.removeprefix(MODELS) for path in wanted.paths())
+
+
+def _look(head: ImageHead, options: PullOptions, parts: Parts, patience: Patience, listener: Listener) -> ImageTree:
+    """What the image holds. Of compressed layers the files are kept, since finding them costs reading all of it."""
+    layers = head.manifest.layers
+    plain = [number for number, layer in enumerate(layers) if not media.compression(layer.media_type)]
+    read = walk(head, plain, patience, listener)
+
+    def is_wanted(file: ImageFile) -> bool:
+        path = file.path.removeprefix(MODELS)
+        return file.path.startswith(MODELS) and is_chosen(path, options.include, options.exclude)
+
+    def stage(number: int) -> LayerFiles:
+        return stage_layer(head.location.store, layers[number], number, parts, patience, is_wanted)
+
+    compressed = [number for number in range(len(layers)) if number not in read]
+    read |= zip(compressed, side_by_side(stage, compressed, options.workers, patience), strict=True)
+    return with_layers(head, tuple(read[number] for number in range(len(layers))))
+
+
+def _fetch(
+    tree: ImageTree, wanted: _Wanted, folder: Path, parts: Parts, workers: int, patience: Patience, listener: Listener
+) -> None:
+    """Have the files in their places, layer by layer, some at a time."""
+    busy = _Busy()
+
+    def fetch(each: LayerFetch) -> None:
+        with busy:
+            for entry, fetched in fetch_layer(tree.location.store, each, parts, patience).items():
+                _place_file(folder, each.paths[entry], fetched, parts, listener)
+
+    try:
+        for _ in side_by_side(fetch, _fetches(tree, wanted, folder), workers, patience):
+            pass
+    except BaseException:
+        busy.wait()
+        raise
 
 
 def _wanted(tree: ImageTree, options: PullOptions, listener: Listener) -> _Wanted:
