@@ -7,13 +7,13 @@ through the layer that holds a file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelcar.errors import ContentMismatch, ModelcarError, NetworkError
 from modelcar.http import PIECE, Http
-from modelcar.image import ImageFiles, read_head
+from modelcar.image import ImageFile, ImageFiles, ImageTree, read_head
 from modelcar.image.lookup import MODELS
 from modelcar.model import Facts, ModelFiles, read_facts
 from modelcar.oci import Platform, parse_platform
@@ -139,7 +139,7 @@ class FilesOfImage:
         tree = image.tree()
         seen = tree.files()
         prefix = MODELS if any(path.startswith(MODELS) for path in seen) else ""
-        found = {path.removeprefix(prefix): tree.follow(path) for path in seen if path.startswith(prefix)}
+        found = {path.removeprefix(prefix): _followed(tree, path) for path in seen if path.startswith(prefix)}
         self._files = {path: file for path, file in found.items() if file is not None and file.kind == "file"}
         self._sizes = {path: file.size for path, file in self._files.items()}
 
@@ -151,6 +151,13 @@ class FilesOfImage:
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `ModelFiles`."""
         return self._image.read_range(self._files[path], offset, length)
+
+
+def _followed(tree: ImageTree, path: str) -> ImageFile | None:
+    """What a path leads to; None for a link that leads nowhere, or in a circle."""
+    with suppress(ContentMismatch):
+        return tree.follow(path)
+    return None
 
 
 def _license(files: ModelFiles) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from modelcar.errors import ContentMismatch, Denied, NetworkError
-from modelcar.image.tree import read_tree
-from modelcar.look import ImageFiles, SourceFiles, is_source
+from modelcar.image import ImageFiles, read_head
+from modelcar.look import FilesOfImage, SourceFiles, is_source
 from modelcar.model import read_facts
 from modelcar.oci import media
 from modelcar.retry import Patience
@@ -85,7 +85,7 @@ def test_a_source_that_ends_too_early() -> None:
 @pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
 def test_an_image_whatever_its_layers(compress: Any) -> None:
     layer = compress(tar(file("./models/config.json", CONFIG), file("/models/model.safetensors", WEIGHTS)))
-    files = ImageFiles(read_tree(put_image(MemoryStore(), layer)))
+    files = FilesOfImage(ImageFiles(read_head(put_image(MemoryStore(), layer))))
     assert dict(files.sizes) == {"config.json": len(CONFIG), "model.safetensors": len(WEIGHTS)}
     assert files.read("config.json", 1, 4) == CONFIG[1:5]
     assert files.read("config.json", len(CONFIG) - 2, 400) == CONFIG[-2:]
@@ -103,24 +103,24 @@ def test_what_a_later_layer_replaces_and_links() -> None:
         link("models/loop", "loop"),
         link("models/nowhere", "/etc/shadow"),
     )
-    files = ImageFiles(read_tree(put_image(MemoryStore(), first, second)))
+    files = FilesOfImage(ImageFiles(read_head(put_image(MemoryStore(), first, second))))
     assert set(files.sizes) == {"config.json", "model.safetensors", "again.bin"}
     assert read_facts(files).parameters == PARAMETERS
 
 
 def test_an_image_with_its_model_elsewhere() -> None:
-    files = ImageFiles(read_tree(put_image(MemoryStore(), tar(file("data/config.json", CONFIG)))))
+    files = FilesOfImage(ImageFiles(read_head(put_image(MemoryStore(), tar(file("data/config.json", CONFIG))))))
     assert read_facts(files).folder == "data"
 
 
 def test_a_damaged_layer() -> None:
     whole = gzip.compress(tar(file("models/config.json", CONFIG), file("models/model.safetensors", WEIGHTS)))
     store = MemoryStore()
-    tree = read_tree(put_image(store, (media.OCI_LAYER_GZIP, whole)))
-    digest = tree.layers[0].descriptor.digest
-    store.blobs[digest] = whole[:60]
+    head = read_head(put_image(store, (media.OCI_LAYER_GZIP, whole)))
+    files = FilesOfImage(ImageFiles(head))
+    store.blobs[head.manifest.layers[0].digest] = whole[:60]
     with pytest.raises(ContentMismatch):
-        ImageFiles(tree).read("model.safetensors", 0, 100)
+        files.read("model.safetensors", 0, 100)
 
 
 def test_only_headers_are_read_of_a_large_model() -> None:
