@@ -56,6 +56,8 @@ class _Attention:
         if shared and number >= layer_count(fields, self._defaults) - shared:
             return []
         if fields.given("kv_lora_rank") and fields.given("qk_rope_head_dim") and self._type not in _NOT_MLA:
+            if kind != "full":
+                raise Unknown(f"latent attention with a window, as {self._type} has it, is not known to modelcar")
             return self._latent()
         window = 0
         if kind == "sliding":

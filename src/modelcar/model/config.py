@@ -28,7 +28,7 @@ _ENCODERS = re.compile(
 )
 """Types without generation: nothing is kept from token to token."""
 
-_GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "Model")
+_GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 _NO_DECODER = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForImageClassification")
 
 
@@ -83,6 +83,12 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     names = top.words("architectures") or fields.words("architectures")
     name = names[0] if names else ""
     layers, unknown = _layers(top, fields, model_type, name)
+    if layers is None:
+        # Nobody knows what the fields of such a configuration mean.
+        fields = fields.only(
+            "hidden_size", "vocab_size", "intermediate_size", "num_hidden_layers", "tie_word_embeddings"
+        )
+        defaults = Defaults()
     return Architecture(
         name=name,
         model_type=model_type,
@@ -123,10 +129,13 @@ def _layers(top: Fields, fields: Fields, model_type: str, name: str) -> tuple[tu
     """What layers keep, or why that isn't known or is nothing."""
     if top.flag("is_encoder_decoder") or fields.flag("is_encoder_decoder"):
         return None, "an encoder-decoder model: its cross-attention is not known to modelcar"
-    if _ENCODERS.fullmatch(model_type) or name.endswith(_NO_DECODER):
+    if (_ENCODERS.fullmatch(model_type) and "decoder" not in model_type) or name.endswith(_NO_DECODER):
         return (), "an encoder: it keeps nothing from token to token"
-    if name and not known(model_type) and not name.endswith(_GENERATES):
-        return None, f"what a {name} keeps from token to token is not known to modelcar"
+    if not known(model_type) and not name.endswith(_GENERATES):
+        return (
+            None,
+            f"what a {name or model_type or 'model without a type'} keeps for a sequence is not known to modelcar",
+        )
     try:
         return cache_layers(fields, model_type), ""
     except Unknown as error:
@@ -141,12 +150,9 @@ def _depth(fields: Fields, defaults: Defaults) -> int:
 
 def _width(fields: Fields) -> int:
     """Gate and up projections side by side, of the dense layer or of the experts that one token takes."""
-    dense = fields.values.get("intermediate_size")
-    inner = (
-        max(dense, default=0) if isinstance(dense, list) else fields.number("intermediate_size", "n_inner", "ffn_dim")
-    )
+    inner = fields.largest("intermediate_size") or fields.number("n_inner", "ffn_dim")
     used = fields.number("num_experts_per_tok", "experts_per_token", default=1)
-    return 2 * max(inner if isinstance(inner, int) else 0, fields.number("moe_intermediate_size") * used)
+    return 2 * max(inner, fields.largest("moe_intermediate_size") * used)
 
 
 def _tied(top: Fields, fields: Fields, defaults: Defaults) -> bool:

@@ -50,6 +50,17 @@ class Fields:
             return value
         return default
 
+    def largest(self, name: str) -> int:
+        """A whole number, or the largest of a list with one for each layer."""
+        if isinstance(self.values.get(name), list):
+            return max(self.numbers(name), default=0)
+        return self.number(name)
+
+    def only(self, *names: str) -> Fields:
+        """What of these fields is of the simplest kind: a number, true or false."""
+        kept = {name: self.values[name] for name in names if isinstance(self.values.get(name), int)}
+        return Fields({name: value for name, value in kept.items() if 0 <= value <= LARGEST}, self._where)
+
     def ratio(self, *names: str, default: float = 1.0) -> float:
         """The same as a number with a fraction."""
         for name in names:

@@ -38,7 +38,7 @@ def gguf_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: metadata.get(f"{architecture}.{key}") for name, key in _NAMES.items()}
     config = {name: value for name, value in found.items() if value is not None}
     model_type = _TYPES.get(architecture, architecture)
-    config["model_type"] = model_type
+    config |= {"model_type": model_type, "architectures": ["" if "bert" in architecture else "ForCausalLM"]}
     for name in ("num_attention_heads", "intermediate_size"):
         if isinstance(config.get(name), list):
             config[name] = max((value for value in config[name] if isinstance(value, int)), default=0)

@@ -18,7 +18,7 @@ MIB = 1024**2
 
 
 def model(model_type: str, **fields: Any) -> Architecture:
-    return read_architecture({"model_type": model_type, **fields})
+    return read_architecture({"model_type": model_type, "architectures": ["XForCausalLM"], **fields})
 
 
 def layers(model_type: str, **fields: Any) -> tuple[CacheLayer, ...]:
@@ -229,6 +229,8 @@ def test_a_state_on_several_gpus() -> None:
 
 # What isn't known
 
+NOVEL = {"model_type": "novel", "architectures": ["NovelForCausalLM"]}
+
 
 @pytest.mark.parametrize(
     ("config", "why"),
@@ -237,13 +239,20 @@ def test_a_state_on_several_gpus() -> None:
         ({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}, "an encoder"),
         ({"model_type": "whisper", "is_encoder_decoder": True}, "cross-attention"),
         ({"model_type": "t5", "is_encoder_decoder": True}, "cross-attention"),
-        ({"model_type": "recurrent_gemma", "num_hidden_layers": 2, "lru_width": 2560}, "keeps states of a kind"),
-        ({"model_type": "rwkv7", "num_hidden_layers": 2, "hidden_size": 8}, "keeps states of a kind"),
-        ({"model_type": "novel", "layer_types": ["warp_drive"]}, "'warp_drive' are not known"),
-        ({"model_type": "novel", "layer_types": ["linear_attention"]}, "state that a layer"),
-        ({"model_type": "novel"}, "how many layers"),
-        ({"model_type": "novel", "num_hidden_layers": 2}, "attention heads"),
+        (
+            {**NOVEL, "model_type": "recurrent_gemma", "num_hidden_layers": 2, "lru_width": 2560},
+            "keeps states of a kind",
+        ),
+        ({**NOVEL, "model_type": "rwkv7", "num_hidden_layers": 2, "hidden_size": 8}, "keeps states of a kind"),
+        ({**NOVEL, "layer_types": ["warp_drive"]}, "'warp_drive' are not known"),
+        ({**NOVEL, "layer_types": ["linear_attention"]}, "state that a layer"),
+        ({**NOVEL}, "how many layers"),
+        ({**NOVEL, "num_hidden_layers": 2}, "attention heads"),
         ({"model_type": "sam", "architectures": ["SamMaskGenerator"], "num_hidden_layers": 2}, "SamMaskGenerator"),
+        ({"model_type": "clip", "architectures": ["CLIPModel"], "num_hidden_layers": 2}, "an encoder"),
+        ({"model_type": "hiera", "num_hidden_layers": 2, "num_heads": [1, 2]}, "what a hiera keeps"),
+        ({}, "what a model without a type keeps"),
+        ({**NOVEL, "layer_types": ["sliding_attention"], "kv_lora_rank": 8, "qk_rope_head_dim": 8}, "latent attention"),
         ({"model_type": "nemotron_h"}, "which layers of the hybrid"),
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "'X' are not known"),
     ],
@@ -308,7 +317,12 @@ def test_context_length(model_type: str, fields: dict[str, Any], tokens: int) ->
     "config",
     [
         {"model_type": "llava", "text_config": {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4}},
-        {"model_type": "x", "llm_config": {**LLAMA}, "vision_config": {}},
+        {
+            "model_type": "x",
+            "architectures": ["XForConditionalGeneration"],
+            "llm_config": {**LLAMA},
+            "vision_config": {},
+        },
         {"model_type": "x", "thinker_config": {"text_config": {**LLAMA}}},
     ],
 )
