@@ -109,6 +109,8 @@ def _model(looked: Looked, result: Fit) -> list[str]:
     if result.per_token:
         kinds = ", ".join(f"{count} {kind}" for kind, count in _kinds(facts).items())
         lines.append(f"KV cache: {result.per_token:,} B a token in 16 bits ({kinds})")
+    if architecture and architecture.experts:
+        lines.append(f"mixture of experts: {architecture.experts_used:,} of {architecture.experts:,} for each token")
     if architecture and architecture.context:
         lines.append(f"context: {architecture.context:,} tokens")
     return lines
@@ -177,6 +179,8 @@ def _as_dict(looked: Looked, result: Fit, context: int | None) -> dict[str, Any]
         "quantization": str(facts.quantization) if facts.quantization else None,
         "context_length": architecture.context if architecture else None,
         "layers": _kinds(facts),
+        "experts": architecture.experts or None if architecture else None,
+        "experts_per_token": architecture.experts_used or None if architecture else None,
         "kv_bytes_per_token": result.per_token,
         "state_bytes_per_sequence": result.state,
     }

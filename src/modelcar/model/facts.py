@@ -9,7 +9,8 @@ from typing import Any
 
 from modelcar.errors import NotFound, UsageError
 from modelcar.model import safetensors
-from modelcar.model.config import Architecture, mistral_config, read_architecture
+from modelcar.model.config import Architecture, mistral_config, read_architecture, text_part
+from modelcar.model.fields import Fields
 from modelcar.model.files import FilesIn, ModelFiles, read_object
 from modelcar.model.gguf import FILE_TYPES, Gguf, gguf_models, read_gguf
 from modelcar.model.ggufconfig import gguf_config
@@ -116,7 +117,7 @@ def _config(files: ModelFiles) -> dict[str, Any] | None:
 def _from_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | None, tensors: list[Tensor]) -> Facts:
     architecture = read_architecture(config) if config else None
     modelopt = read_object(files, "hf_quant_config.json") if "hf_quant_config.json" in files.sizes else None
-    quantization = read_quantization(config or {}, modelopt) or quantization_seen(tensors)
+    quantization = _quantization(config, modelopt) or quantization_seen(tensors)
     notes: list[str] = []
     counted, left = without_mtp(tensors, architecture)
     if architecture and architecture.layers and not known(architecture.model_type):
@@ -139,6 +140,13 @@ def _from_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | None,
         tensors=tuple(tensors),
         notes=tuple(notes),
     )
+
+
+def _quantization(config: dict[str, Any] | None, modelopt: dict[str, Any] | None = None) -> Quantization | None:
+    """As the configuration states it: at its top, or in that of the language model."""
+    stated = config or {}
+    inner, _ = text_part(Fields(stated))
+    return read_quantization(stated) or read_quantization(inner.values, modelopt)
 
 
 def without_mtp(tensors: Iterable[Tensor], architecture: Architecture | None) -> tuple[list[Tensor], list[Tensor]]:
@@ -261,7 +269,7 @@ def _without_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | No
         weight_bytes=sum(files.sizes[path] for path in pickles) if pickles else None,
         mtp_bytes=0,
         dtypes={},
-        quantization=read_quantization(config or {}),
+        quantization=_quantization(config),
         chat_template=_chat_template(files),
         tensors=(),
         notes=tuple(notes),

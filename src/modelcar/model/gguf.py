@@ -17,6 +17,10 @@ MAX_HEADER = 256 * 1024 * 1024
 _MAX_TENSORS = 200_000
 _MAX_KEYS = 10_000
 _MAX_DIMENSIONS = 8
+_LONGEST_NAME = 64 * 1024
+_LONGEST_TEXT = 1024 * 1024
+"""Bytes of a text that is kept; a longer one, as a whole tokenizer in JSON, is passed over."""
+
 _KEPT = 4096
 """Numbers of an array that are kept: what has one a layer. Vocabularies are passed over."""
 
@@ -104,7 +108,7 @@ def _read_part(files: ModelFiles, path: str) -> Gguf:
         raise ContentMismatch(f"{path} claims {tensor_count:,} tensors and {key_count:,} keys: it is damaged")
     metadata: dict[str, Any] = {}
     for _ in range(key_count):
-        key = stream.text()
+        key = stream.name()
         value = _value(stream, stream.number("<I"), 0)
         if isinstance(value, _Passed):
             metadata[f"{key}.length"] = value.length
@@ -149,7 +153,7 @@ def _sized(path: str, infos: list[_Info], data: int) -> list[Tensor]:
 
 
 def _tensor_info(stream: _Stream) -> _Info:
-    name = stream.text()
+    name = stream.name()
     dimensions = stream.number("<I")
     if dimensions > _MAX_DIMENSIONS:
         raise ContentMismatch(f"{stream.path}: a tensor of {dimensions:,} dimensions: the file is damaged")
@@ -219,6 +223,17 @@ class _Stream:
         """The next scalar."""
         return struct.unpack(kind, self.take(struct.calcsize(kind)))[0]
 
+    def name(self) -> str:
+        """The next string, that of a key or a tensor."""
+        length = self.number("<Q")
+        if length > _LONGEST_NAME:
+            raise ContentMismatch(f"{self.path}: a name of {length:,} bytes: the file is damaged")
+        return self.take(length).decode("utf-8", "replace")
+
     def text(self) -> str:
-        """The next string."""
-        return self.take(self.number("<Q")).decode("utf-8", "replace")
+        """The next string; empty where it is too long to keep."""
+        length = self.number("<Q")
+        if length > _LONGEST_TEXT:
+            self.skip(length)
+            return ""
+        return self.take(length).decode("utf-8", "replace")

@@ -30,8 +30,8 @@ _NO_WINDOW_UNLESS_ASKED = {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen2_vl
 _PLAIN = {
     "aquila", "baichuan", "chatglm", "cohere_text", "deepseek", "exaone", "internlm", "internlm2", "kimi_k2", "minicpm",
     "minicpm3", "orion", "phimoe", "qwen", "solar", "yi", "xverse", "pangu_ultra_moe", "axk1", "mimo",
-    "cohere2_moe", "exaone_moe", "glm4v_text", "glm4v_moe_text", "granite_swa", "granitemoe_swa", "hy_v3", "qwen2_5_omni_text",
-    "qwen3_omni_moe_text",
+    "cohere2_moe", "exaone_moe", "glm4v_text", "glm4v_moe_text", "granite_swa", "granitemoe_swa", "hy_v3",
+    "qwen2_5_omni_text", "qwen3_omni_moe_text",
 }  # fmt: skip
 """Other types of decoders that need no rule: what they are is in their configuration."""
 

@@ -55,6 +55,11 @@ def test_vocabularies_are_passed_over() -> None:
     assert max(length for _, _, length in files.asked) <= 4 * 1024 * 1024
 
 
+def test_a_text_that_is_too_long_is_passed_over() -> None:
+    files = model({"tokenizer.huggingface.json": "x" * 2_000_000, **META})
+    assert read_facts(files).chat_template == "m.gguf: tokenizer.chat_template"
+
+
 def test_a_state_space_hybrid() -> None:
     metadata = {
         "general.architecture": "granitehybrid", "granitehybrid.block_count": 4, "granitehybrid.embedding_length": 1536,
@@ -110,7 +115,9 @@ HEAD = b"GGUF" + struct.pack("<I", 3)
         (raw(b"GGUF", struct.pack(">I", 3)), Refused, "big endian"),
         (raw(HEAD, struct.pack("<QQ", 2**60, 0)), ContentMismatch, "claims"),
         (raw(HEAD, struct.pack("<QQ", 0, 2**60)), ContentMismatch, "claims"),
-        (raw(HEAD, struct.pack("<QQQ", 0, 1, 2**62)), ContentMismatch, "ends within"),
+        (raw(HEAD, struct.pack("<QQQ", 0, 1, 2**62)), ContentMismatch, "a name of"),
+        (raw(HEAD, struct.pack("<QQQ", 0, 1, 100)), ContentMismatch, "ends within"),
+        (raw(HEAD, struct.pack("<QQQIQ", 0, 1, 0, 8, 2**62)), ContentMismatch, "ends within"),
         (raw(HEAD, struct.pack("<QQQI", 0, 1, 0, 77)), ContentMismatch, "unknown type 77"),
         (raw(HEAD, struct.pack("<QQQIIQ", 0, 1, 0, 9, 8, 2**60)), ContentMismatch, "an array of"),
         (raw(HEAD, struct.pack("<QQQIIQ", 0, 1, 0, 9, 4, 2**60)), ContentMismatch, "ends within"),

@@ -106,6 +106,12 @@ def test_an_fp8_cache_that_the_checkpoint_asks_for() -> None:
     assert read_facts(files).quantization == type(found.quantization)("modelopt", 8, "FP8", kv_cache=True)
 
 
+def test_the_language_model_may_state_its_quantisation_itself() -> None:
+    quantization, tensors, name = PACKED["compressed-tensors, packed"]
+    config = {"model_type": "kimi_vl", "text_config": {**LLAMA, "quantization_config": quantization}}
+    assert str(read_facts(checkpoint(config, tensors)).quantization) == name
+
+
 def test_buffers_are_no_parameters() -> None:
     buffers: list[Spec] = [
         ("model.layers.0.mlp.gate.e_score_correction_bias", "F32", [256]),
