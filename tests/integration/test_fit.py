@@ -14,6 +14,7 @@ from tests.checkpoints import LLAMA, checkpoint, decoder, gguf, write_checkpoint
 from tests.cli import image, modelcar
 from tests.doubles import faults
 from tests.doubles.hub import Hub
+from tests.doubles.registry import CutAnswer, Registry
 from tests.models import write_files
 
 BIG = {**LLAMA, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
@@ -115,6 +116,26 @@ def test_an_image_and_its_source_have_the_same_facts(tmp_path: Path) -> None:
     assert of_source.pop("model") == str(folder)
     assert of_image == of_source
     assert of_image["license"] == "apache-2.0"
+
+
+def test_an_image_in_a_registry_by_its_headers(tmp_path: Path) -> None:
+    """A few requests do, and a connection that breaks is opened again."""
+    folder = write_checkpoint(tmp_path / "model", LLAMA, decoder(hidden=4096, keys=512))
+    size = (folder / "model.safetensors").stat().st_size
+    with Registry() as registry:
+        reference = f"{registry.host}/acme/model:1"
+        image(folder, reference)
+        first = len(registry.requests)
+        registry.fault(CutAnswer(700), "GET", "/blobs/", skip=1)
+        value = answer(reference)
+        assert value["weight_bytes"] > 8_000_000
+        assert value["parameters"] * 2 == value["weight_bytes"]
+        ranges = [each for each in registry.requests[first:] if each.method == "GET" and "/blobs/" in each.target]
+        assert 0 < len(ranges) < 16
+        missing = modelcar("fit", f"{registry.host}/acme/model:2")
+    assert size > 8_000_000
+    assert missing.code == 3
+    assert "acme/model" in missing.error
 
 
 def test_a_repository_of_the_hub_by_its_headers(hub: Hub) -> None:

@@ -78,6 +78,8 @@ class _Attention:
 
     def _latent(self) -> list[CacheLayer]:
         fields = self._fields
+        if not fields.number("kv_lora_rank"):
+            raise Unknown("config.json has latent attention without a latent")
         latent = AttentionLayer("mla", 1, fields.number("kv_lora_rank") + fields.number("qk_rope_head_dim"), 0)
         twice = 2 if self._type.startswith("longcat_flash") else 1
         if self._type in _INDEXED or fields.given("index_head_dim"):

@@ -87,7 +87,7 @@ class CachePlan:
     def sequences(self, available: int, tokens: int, in_flight: int) -> int:
         """How many requests of `tokens` tokens fit into so many bytes at a time; one block is always kept back."""
         wanted = self.request_blocks(tokens, in_flight)
-        if not wanted:
+        if not wanted or not self.block_bytes:
             return 0
         return max(0, available // self.block_bytes - 1) // wanted
 

@@ -219,6 +219,11 @@ def test_states_of_other_kinds(model_type: str, fields: dict[str, Any], size: in
     assert of_states(layers(model_type, **{"num_hidden_layers": 2, **fields})).size() == size
 
 
+def test_a_state_of_nothing() -> None:
+    plan = plan_cache(layers("lfm2", num_hidden_layers=1, full_attn_idxs=[], conv_L_cache=1))
+    assert (plan.request_bytes(1, 1), plan.sequences(1000, 1, 1), plan.longest(1000, 10, 1)) == (0, 0, 0)
+
+
 def test_a_state_on_several_gpus() -> None:
     """Heads are divided; a group is copied where there are fewer than GPUs."""
     state = of_states(layers("bamba", num_hidden_layers=2, attn_layer_indices=[1]))
@@ -253,6 +258,7 @@ NOVEL = {"model_type": "novel", "architectures": ["NovelForCausalLM"]}
         ({"model_type": "hiera", "num_hidden_layers": 2, "num_heads": [1, 2]}, "what a hiera keeps"),
         ({}, "what a model without a type keeps"),
         ({**NOVEL, "layer_types": ["sliding_attention"], "kv_lora_rank": 8, "qk_rope_head_dim": 8}, "latent attention"),
+        ({"model_type": "deepseek_v3", "kv_lora_rank": 0, "qk_rope_head_dim": 0}, "without a latent"),
         ({"model_type": "nemotron_h"}, "which layers of the hybrid"),
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "'X' are not known"),
     ],
