@@ -269,6 +269,32 @@ def test_globs_fetch_only_what_they_choose(place: str, registry: Registry, tmp_p
     assert (done.code, done.error.partition(" is left")[0]) == (3, f"no file of {place}")
 
 
+def test_all_of_a_layer_is_checked_where_no_glob_says_otherwise(registry: Registry, tmp_path: Path) -> None:
+    """A file that a later layer replaces is read for the sake of the digest; a wrong byte in it is found."""
+    both = tar(file("models/one.safetensors", WEIGHTS), file("models/config.json", CONFIG))
+    place = publish(registry, both, TWO, tar(file("models/one.safetensors", b"new")))
+    done = modelcar("pull", place, tmp_path / "out")
+    assert (done.code, done.out.count("unchecked")) == (0, 0)
+    wrong = bytearray(both)
+    wrong[1_000_000] ^= 1
+    registry.put_blob(REPO, bytes(wrong), digest_of(both))
+    done = modelcar("pull", place, tmp_path / "again")
+    assert done.code == 5
+    assert digest_of(both) in done.error
+    assert modelcar("pull", place, tmp_path / "some", "--include", "config.json").code == 0
+
+
+def test_a_part_that_is_too_long_or_a_link_is_not_taken_up(place: str, tmp_path: Path) -> None:
+    (tmp_path / "x" / NAME).mkdir(parents=True)
+    (tmp_path / "mine").write_bytes(b"mine")
+    part = tmp_path / "x" / NAME / f"{digest_of(ONE).replace(':', '-')}-512"
+    part.write_bytes(WEIGHTS + b"more")
+    (part.parent / f"{digest_of(TWO).replace(':', '-')}-512").symlink_to(tmp_path / "mine")
+    pull_image(place, tmp_path / "x")
+    assert read_files(tmp_path / "x") == FILES
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
 def test_a_registry_without_ranges(registry: Registry, place: str, tmp_path: Path) -> None:
     for blob in (ONE, TWO, SMALL):
         headers = {"Content-Length": str(len(blob)), "Content-Range": None}

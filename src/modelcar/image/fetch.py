@@ -33,11 +33,13 @@ class LayerFetch:
         descriptor: The layer.
         paths: The paths in the image that want an entry's bytes.
         places: Where the first of them lies or will lie.
+        by_range: Whether bytes that aren't wanted may be left out, and with them the check by the layer's digest.
     """
 
     descriptor: Descriptor
     paths: Mapping[ImageFile, Sequence[str]]
     places: Mapping[ImageFile, Path]
+    by_range: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def fetch_layer(store: ReadableStore, fetch: LayerFetch, parts: Parts, patience:
     if media.compression(fetch.descriptor.media_type):
         return work.from_stream()
     beside = fetch.descriptor.size - sum(entry.size for entry in fetch.paths)
-    if store.has_ranges and beside > _ALONG + _FRAME * len(fetch.paths):
+    if fetch.by_range and store.has_ranges and beside > _ALONG + _FRAME * len(fetch.paths):
         return work.by_range()
     return work.as_a_whole()
 

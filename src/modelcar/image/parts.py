@@ -63,12 +63,11 @@ class Parts:
         return self._folder / f"{layer.digest.replace(':', '-')}-{file.offset}"
 
     def size_of(self, layer: Descriptor, file: ImageFile) -> int:
-        """Bytes of it that are there; none where something else is."""
+        """Bytes of it that are there. What can't be its bytes is removed."""
         path = self.path(layer, file)
-        if path.is_symlink() or not path.is_file():
-            return 0
-        size = path.stat().st_size
-        return size if size <= file.size else 0
+        if path.is_symlink() or (path.is_file() and path.stat().st_size > file.size):
+            path.unlink()
+        return path.stat().st_size if path.is_file() else 0
 
     def twin(self) -> Path:
         """A new name, for a second link to a file."""

@@ -121,7 +121,7 @@ def pull(
             wanted = _wanted(tree, options, listener)
             _check_names(wanted.paths(), folder, parts)
             _check_space(wanted, folder, parts, tree)
-            _fetch(tree, wanted, folder, parts, options.workers, patience, listener)
+            _fetch(tree, wanted, folder, parts, options, patience, listener)
             for path, target in wanted.links.items():
                 _link(folder, path, target)
     except BaseException as error:
@@ -153,7 +153,13 @@ def _look(head: ImageHead, options: PullOptions, parts: Parts, patience: Patienc
 
 
 def _fetch(
-    tree: ImageTree, wanted: _Wanted, folder: Path, parts: Parts, workers: int, patience: Patience, listener: Listener
+    tree: ImageTree,
+    wanted: _Wanted,
+    folder: Path,
+    parts: Parts,
+    options: PullOptions,
+    patience: Patience,
+    listener: Listener,
 ) -> None:
     """Have the files in their places, layer by layer, some at a time."""
     busy = _Busy()
@@ -164,7 +170,7 @@ def _fetch(
                 _place_file(folder, each.paths[entry], fetched, parts, listener)
 
     try:
-        for _ in side_by_side(fetch, _fetches(tree, wanted, folder), workers, patience):
+        for _ in side_by_side(fetch, _fetches(tree, wanted, folder, options), options.workers, patience):
             pass
     except BaseException:
         busy.wait()
@@ -216,15 +222,15 @@ def _refuse_names_outside(tree: ImageTree) -> None:
                 )
 
 
-def _fetches(tree: ImageTree, wanted: _Wanted, folder: Path) -> list[LayerFetch]:
+def _fetches(tree: ImageTree, wanted: _Wanted, folder: Path, options: PullOptions) -> list[LayerFetch]:
     """One a layer that something is wanted of, the largest first, so that none is left alone at the end."""
     by_layer: dict[int, dict[ImageFile, Sequence[str]]] = defaultdict(dict)
     for entry, paths in wanted.files.items():
         by_layer[entry.layer][entry] = paths
-    fetches = []
+    fetches, by_range = [], bool(options.include or options.exclude)
     for number, paths_of in by_layer.items():
         places = {entry: _inside(folder, paths[0]) for entry, paths in paths_of.items()}
-        fetches.append(LayerFetch(tree.layers[number].descriptor, paths_of, places))
+        fetches.append(LayerFetch(tree.layers[number].descriptor, paths_of, places, by_range))
     return sorted(fetches, key=lambda fetch: -fetch.descriptor.size)
 
 

@@ -251,8 +251,8 @@ def walk(head: ImageHead, numbers: Sequence[int], patience: Patience, listener: 
         listener(Warned(f"{_layers(compressed)} read from start to end: a {kinds} stream has no list of its files"))
     done = side_by_side(lambda number: read_layer(store, layers[number], number), numbers, WALKERS, patience)
     found = dict(zip(numbers, done, strict=True))
-    if not store.has_ranges:
-        plain = [layers[number] for number in numbers if media.compression(layers[number].media_type) == ""]
+    plain = [layers[number] for number in numbers if media.compression(layers[number].media_type) == ""]
+    if plain and not store.has_ranges:
         listener(Warned(f"{_layers(plain)} read from start to end: {store.name} sends no part of a blob, only all"))
     return found
 
