@@ -72,6 +72,8 @@ def layer_kinds(fields: Fields, model_type: str, defaults: Defaults) -> list[str
         return rule(fields, defaults)
     if not known(model_type) and _STATEFUL.search(" ".join((model_type, *fields.values))):
         raise Unknown(f"a {model_type or 'nameless'} model keeps states of a kind that is not known to modelcar")
+    if fields.numbers("cross_attention_layers"):
+        raise Unknown("what its cross-attention layers keep of an image is not known to modelcar")
     if types := fields.words("layer_types") or fields.words("layers_block_type"):
         return _from_words(types, fields, defaults)
     count = layer_count(fields, defaults)

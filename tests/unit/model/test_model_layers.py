@@ -259,6 +259,7 @@ NOVEL = {"model_type": "novel", "architectures": ["NovelForCausalLM"]}
         ({}, "what a model without a type keeps"),
         ({**NOVEL, "layer_types": ["sliding_attention"], "kv_lora_rank": 8, "qk_rope_head_dim": 8}, "latent attention"),
         ({"model_type": "deepseek_v3", "kv_lora_rank": 0, "qk_rope_head_dim": 0}, "without a latent"),
+        ({**NOVEL, "num_hidden_layers": 4, "cross_attention_layers": [1]}, "cross-attention layers"),
         ({"model_type": "nemotron_h"}, "which layers of the hybrid"),
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "'X' are not known"),
     ],
