@@ -7,7 +7,7 @@ mostly enough for the header; the tensors themselves are never read.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -18,6 +18,9 @@ from modelcar.model.tensors import Tensor, product
 
 MAX_HEADER = 100_000_000
 """Bytes of a header, as in the safetensors library (`MAX_HEADER_SIZE`)."""
+
+MAX_TENSORS = 1_000_000
+"""Of a whole model: DeepSeek-V3 has 92,000."""
 
 INDEX = "model.safetensors.index.json"
 _FIRST_READ = 64 * 1024
@@ -112,12 +115,19 @@ def _indexed(files: ModelFiles) -> list[str]:
     return [posixpath.normpath(path) for path in named]
 
 
-def read_checkpoint(files: ModelFiles, paths: Iterable[str]) -> list[Tensor]:
+def read_checkpoint(files: ModelFiles, paths: Sequence[str]) -> list[Tensor]:
     """The tensors of all files of a checkpoint, each name once.
 
     Raises:
+        ContentMismatch: There are more than any model has; also as `read_header`.
         ModelcarError: As `read_header`.
     """
+    tensors: dict[str, Tensor] = {}
     with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
-        headers = list(pool.map(lambda path: read_header(files, path), paths))
-    return list({tensor.name: tensor for header in headers for tensor in header}.values())
+        for start in range(0, len(paths), _READS_AT_A_TIME):
+            some = paths[start : start + _READS_AT_A_TIME]
+            for header in pool.map(lambda path: read_header(files, path), some):
+                tensors.update((tensor.name, tensor) for tensor in header)
+            if len(tensors) > MAX_TENSORS:
+                raise ContentMismatch(f"{some[-1]}: with it the model has over {MAX_TENSORS:,} tensors: no model has")
+    return list(tensors.values())
