@@ -271,5 +271,8 @@ def _check_shell(head: ImageHead, platform: Platform, memory: Memory) -> None:
 
 def _exists(tree: ImageTree, path: str) -> bool:
     """Whether a path leads to a file, links followed, those of folders too (`bin` is one on most images)."""
-    found = tree.follow(path)
+    try:
+        found = tree.follow(path)
+    except ContentMismatch:
+        return False  # links in a circle
     return found is not None and found.kind == "file"
