@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build, memory, pull, read, rebuild, slow_link, startup
+from benchmarks import build, copy, memory, pull, read, rebuild, slow_link, startup, verify
 from benchmarks.methods import install_peers
 from benchmarks.report import options, say, write_json
 
@@ -35,6 +35,8 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         rebuilds = rebuild.rebuild(size, runs, work)
         pulls = pull.pull(size, runs, work)
         readings = read.read(runs, work)
+        copies = copy.copy(size, runs, work)
+        checks = verify.verify(size, runs, work)
         say("start-up")
         starts = startup.startup(1 if quick else 10, work)
         peaks = memory.memory(_QUICK if quick else _FULL, work)
@@ -43,6 +45,8 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         rebuild.as_table(rebuilds, size),
         pull.as_table(pulls, size),
         read.as_table(readings),
+        copy.as_table(copies, size),
+        verify.as_table(checks, size),
         startup.as_table(starts),
         memory.as_table(peaks),
     ]
@@ -53,6 +57,8 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         "rebuild": rebuild.as_json(rebuilds),
         "pull": pull.as_json(pulls),
         "read": read.as_json(readings),
+        "copy": copy.as_json(copies),
+        "verify": verify.as_json(checks),
         "startup": startup.as_json(starts),
         "memory": memory.as_json(peaks),
     }

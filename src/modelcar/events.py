@@ -66,7 +66,7 @@ class LayerProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayerFinished(Event):
-    """A layer is in the store, `size` bytes as its blob. `how` is `sent`, `reused` or `mounted`."""
+    """A layer is in the store, `size` bytes as its blob. `how` is `sent`, `reused`, `mounted` or `verified`."""
 
     layer: int
     title: str
@@ -110,6 +110,19 @@ class Built(Event):
     reused: int
     seconds: float
     pushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Copied(Event):
+    """A copy is there. Bytes of blobs by what became of them, the number of artifacts that went along, seconds."""
+
+    reference: str
+    digest: str
+    sent: int
+    mounted: int
+    there: int
+    referrers: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from typing import TypeVar
 
 from modelcar.retry import Patience
 
+QUESTIONS = 8
+"""Small requests to a store at a time."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -161,6 +161,8 @@ class MemoryStore:
     def tags(self) -> list[str]:
         return sorted(tag for tag in self.manifests if ":" not in tag)
 
+    def referrers(self, digest: Digest) -> None: ...
+
     def write_blob(self, blob: Blob) -> Descriptor:
         stream = blob.open()
         content = b"".join(stream)

@@ -32,6 +32,9 @@ def test_quick_run_gives_all_numbers(tmp_path: Path) -> None:
     pulls = {pull["method"]: pull for pull in told["pull"]}
     assert all(pull["reason"] or pull["seconds"] for pull in pulls.values())
     assert pulls["curl --parallel"]["wall_vs_curl"] == 1
+    copies = {copy["method"]: copy for copy in told["copy"]}
+    assert all(copy["reason"] or copy["seconds"] for copy in copies.values())
+    assert all(verified["seconds"] > 0 for verified in told["verify"])
     assert {(reading["command"], reading["layers"]) for reading in told["read"]} == {
         (command, layers) for command in ("ls -l", "cat") for layers in ("ours", "anyone's")
     }

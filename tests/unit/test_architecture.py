@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
     "build": {"base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores"},
-    "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "stores"},
+    "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
     "fs": {"errors", "image", "settings"},
     "cli": {

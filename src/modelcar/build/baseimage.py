@@ -13,12 +13,11 @@ from modelcar.build.assemble import BaseLayer, PlatformBase
 from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
 from modelcar.errors import ContentMismatch, NotFound, Refused
-from modelcar.http import PIECE
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.tree import ImageTree, read_layers
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
-from modelcar.stores import Blob, BytesBlob, HashedStream, Location, Store
+from modelcar.stores import Blob, BytesBlob, Location, Store, StoredBlob
 
 _STAND_IN = ("/bin/link-model-and-wait",)
 """Entrypoint of PyPI's `modelcar-base-image`: a program that does what KServe's shell lines mean."""
@@ -156,28 +155,6 @@ def send_base(base: Base, store: Store, patience: Patience) -> int:
     return sent
 
 
-class _BaseBlob:
-    """A layer of the base on its way into the target."""
-
-    def __init__(self, location: Location, descriptor: Descriptor) -> None:
-        self.title = f"base layer {descriptor.digest[:19]}"
-        self.size: int | None = descriptor.size
-        self.digest: Digest | None = descriptor.digest
-        self._location = location
-        self._descriptor = descriptor
-
-    def open(self) -> HashedStream:
-        reader = self._location.store.open_blob(self._descriptor.digest)
-
-        def pieces() -> Iterator[bytes]:
-            try:
-                yield from iter(lambda: reader.read(PIECE), b"")
-            finally:
-                reader.close()
-
-        return HashedStream(pieces())
-
-
 class _GzippedBlob:
     """Another blob, compressed as it is read."""
 
@@ -217,7 +194,7 @@ class _GzippedBlob:
 def _blob(base: Base, descriptor: Descriptor) -> Blob:
     if descriptor.digest in base.at_hand or base.location is None:
         return base.at_hand[descriptor.digest]
-    return _BaseBlob(base.location, descriptor)
+    return StoredBlob(base.location.store, descriptor, f"base layer {descriptor.digest[:19]}")
 
 
 def _public_name(location: Location) -> str | None:

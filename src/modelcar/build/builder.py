@@ -16,7 +16,7 @@ from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, l
 from modelcar.build.memory import Memory
 from modelcar.build.options import EMBEDDED_BASE, NO_BASE, BuildOptions, created
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
-from modelcar.build.publish import QUESTIONS, Publisher, forbidden, replaces
+from modelcar.build.publish import Publisher
 from modelcar.build.record import Record
 from modelcar.build.select import Selection, select
 from modelcar.build.send import Sender
@@ -24,10 +24,11 @@ from modelcar.errors import Interrupted, ModelcarError, NetworkError, NotFound, 
 from modelcar.events import Built, Cancel, LayerFinished, Listener, Planned, SourceResolved, Warned, one_at_a_time
 from modelcar.http import Http
 from modelcar.oci import Digest, Format, Platform, StoredLayer
-from modelcar.parallel import side_by_side
+from modelcar.parallel import QUESTIONS, side_by_side
 from modelcar.retry import Patience
 from modelcar.sources import Snapshot, Source, open_source
 from modelcar.stores import Limits, Location, Store, locate
+from modelcar.stores.tags import forbidden, replaces
 
 _LAST_WORDS = 5.0
 """Seconds that a stopped build waits at the most for its record to be written."""

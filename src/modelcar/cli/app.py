@@ -16,11 +16,13 @@ from modelcar.cli.build import build
 from modelcar.cli.cat import cat
 from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
+from modelcar.cli.copy import copy
 from modelcar.cli.fit import fit
 from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
 from modelcar.cli.pull import pull
+from modelcar.cli.verify import verify
 from modelcar.errors import Interrupted, ModelcarError, UsageError
 from modelcar.settings import FILE, read_settings
 
@@ -53,6 +55,8 @@ app.add_command(ls)
 app.add_command(cat)
 app.add_command(pull)
 app.add_command(fit)
+app.add_command(copy)
+app.add_command(verify)
 app.add_command(login)
 app.add_command(logout)
 app.add_command(completion)

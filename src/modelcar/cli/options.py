@@ -75,6 +75,37 @@ def access_options(command: F) -> F:
     )
 
 
+def _workers(besides: str = "") -> Callable[[F], F]:
+    """How much is done at a time, and what else that number is for."""
+    help = f"Layers in flight{besides}."
+    return click.option("--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help=help)
+
+
+_TRIES = (
+    click.option(
+        "--retry",
+        type=click.IntRange(0, 100),
+        metavar="N",
+        default=5,
+        show_default=True,
+        help="Tries after the first one failed.",
+    ),
+    click.option(
+        "--retry-delay",
+        type=click.FloatRange(0, 600),
+        metavar="SECONDS",
+        default=0.5,
+        show_default=True,
+        help="Before the first of them; each further one waits twice as long.",
+    ),
+)
+
+
+def effort_options(command: F) -> F:
+    """How much is done at a time, and how often it is tried."""
+    return _apply(command, _workers(), *_TRIES)
+
+
 def selection_options(command: F) -> F:
     """Which files of the source."""
     return _apply(
@@ -126,30 +157,8 @@ def image_options(command: F) -> F:
             help="Take over layers of this image too, of another repository of the registry; repeatable.",
         ),
         click.option("--no-cache", is_flag=True, help="Take over nothing: read and send all layers."),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 64),
-            metavar="N",
-            default=4,
-            show_default=True,
-            help="Layers in flight; on slow links idle ones fetch ranges of the last files (up to 128 MiB of memory).",
-        ),
-        click.option(
-            "--retry",
-            type=click.IntRange(0, 100),
-            metavar="N",
-            default=5,
-            show_default=True,
-            help="Tries after the first one failed.",
-        ),
-        click.option(
-            "--retry-delay",
-            type=click.FloatRange(0, 600),
-            metavar="SECONDS",
-            default=0.5,
-            show_default=True,
-            help="Before the first of them; each further one waits twice as long.",
-        ),
+        _workers("; on slow links idle ones fetch ranges of the last files (up to 128 MiB of memory)"),
+        *_TRIES,
     )
 
 

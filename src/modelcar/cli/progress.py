@@ -92,7 +92,7 @@ class _Totals:
                 self._sizes[layer] = size
             case events.LayerProgress(layer, sent):
                 self._sent[layer] = sent
-            case events.LayerFinished(layer, how="sent"):
+            case events.LayerFinished(layer, how="sent" | "verified"):
                 self._sent[layer] = self._sizes.get(layer, 0)
             case _:
                 pass

@@ -53,16 +53,19 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     platform: Platform | None = None
     annotations: dict[str, str] | None = None
     artifact_type: str = ""
+    urls: tuple[str, ...] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """One image for one platform."""
+    """One image for one platform, or an artifact: a signature, a list of parts. `subject` is what that is about."""
 
     schema_version: int
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = ""
     annotations: dict[str, str] | None = None
+    artifact_type: str = ""
+    subject: Descriptor | None = None
 
 
 class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -72,6 +75,8 @@ class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     manifests: tuple[Descriptor, ...]
     media_type: str = ""
     annotations: dict[str, str] | None = None
+    artifact_type: str = ""
+    subject: Descriptor | None = None
 
 
 class _Kind(msgspec.Struct, rename="camel"):
@@ -126,7 +131,7 @@ def decode(content: bytes, media_type: str, where: str) -> Manifest | Index:
     else:
         value = _decode(content, Manifest, where)
         descriptors = (value.config, *value.layers)
-    for descriptor in descriptors:
+    for descriptor in (*descriptors, *((value.subject,) if value.subject else ())):
         parse_digest(descriptor.digest, where)
         if descriptor.size < 0:
             raise ContentMismatch(f"{where} states a size of {descriptor.size} bytes")

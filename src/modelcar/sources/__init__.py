@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from modelcar.errors import UsageError
@@ -11,7 +13,16 @@ from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
 from modelcar.sources.ranges import Lanes
 from modelcar.sources.reading import read_file
 
-__all__ = ["Lanes", "Reader", "Snapshot", "Source", "SourceFile", "open_source", "read_file"]
+__all__ = [
+    "Lanes",
+    "Reader",
+    "Snapshot",
+    "Source",
+    "SourceFile",
+    "open_source",
+    "read_file",
+    "source_of_page",
+]
 
 
 def open_source(text: str, http: Http) -> Source:
@@ -39,3 +50,15 @@ def open_source(text: str, http: Http) -> Source:
         return FolderSource(Path(text).expanduser())
     except RuntimeError:
         raise UsageError(f"{text!r}: there is no home folder {Path(text).parts[0]}") from None
+
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def source_of_page(url: str, revision: str) -> str | None:
+    """The source whose snapshot states this address and this commit; None where no kind of source does."""
+    for endpoint in (os.environ.get("HF_ENDPOINT", "").rstrip("/"), "https://huggingface.co"):
+        name = url.removeprefix(f"{endpoint}/") if endpoint and url.startswith(f"{endpoint}/") else ""
+        if name.count("/") == 1 and _COMMIT.fullmatch(revision):
+            return f"hf://{name}@{revision}"
+    return None

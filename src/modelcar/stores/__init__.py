@@ -23,6 +23,7 @@ from modelcar.stores.contract import (
     Store,
     StoredManifest,
 )
+from modelcar.stores.stored import StoredBlob
 
 __all__ = [
     "Ambiguous",
@@ -35,6 +36,7 @@ __all__ = [
     "ReadableStore",
     "Reader",
     "Store",
+    "StoredBlob",
     "StoredManifest",
     "locate",
 ]

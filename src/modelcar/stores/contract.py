@@ -165,6 +165,16 @@ class ReadableStore(Protocol):
         """All tags, sorted."""
         ...
 
+    def referrers(self, digest: Digest) -> tuple[Descriptor, ...] | None:
+        """The manifests whose subject is `digest`, as the store lists them (distribution-spec v1.1).
+
+        None where it keeps no such lists: then a tag of its own names one, that of `referrers_tag`.
+
+        Raises:
+            NetworkError: As it says.
+        """
+        ...
+
 
 class Store(ReadableStore, Protocol):
     """One repository of images, read and written. All methods may be called from several threads.
@@ -263,11 +273,13 @@ class HashedStream:
 
     Args:
         pieces: Where the bytes come from; closed with the stream when it can be.
+        algorithm: Of the digest.
     """
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], algorithm: str = "sha256") -> None:
         self._pieces = pieces
-        self._hash = hashlib.sha256()
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
         self._done = False
         self.size = 0
 
@@ -284,7 +296,7 @@ class HashedStream:
         """See `BlobStream`."""
         if not self._done:
             raise NotRead("a digest was asked for before its blob had been read")
-        return Digest("sha256:" + self._hash.hexdigest())
+        return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
 
     def close(self) -> None:
         """See `BlobStream`."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modelcar.errors import Denied, ModelcarError, Refused
+from modelcar.stores.pieces import read_at
 
 WORK = ".modelcar-"
 """How the names of unfinished files and folders begin."""
@@ -95,7 +96,7 @@ class FileReader:
         if self._left is not None:
             size = min(size, self._left)
         with in_our_words(self._name, "read", ""):
-            piece = os.pread(self._opened.fileno(), size, self._at)
+            piece = read_at(self._opened, size, self._at)
         self._at += len(piece)
         if self._left is not None:
             self._left -= len(piece)

@@ -10,6 +10,7 @@ import msgspec
 
 from modelcar.errors import ContentMismatch, NotFound, Refused, UsageError
 from modelcar.oci import Descriptor, Digest, Index, digest_of, media, parse_reference
+from modelcar.oci.attached import is_attached_tag
 from modelcar.oci.digest import is_digest
 from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
 from modelcar.stores.contract import Ambiguous, Reader, StoredManifest
@@ -20,6 +21,9 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 """The whole reference, as containerd and buildkit write it and podman reads it."""
 
+PARTIAL = "modelcar.partial"
+"""The digest of the image whose blobs were left out, because whoever gets this one has that."""
+
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _SHOWN = 10
 
@@ -27,10 +31,18 @@ _SHOWN = 10
 class IndexedStore(ABC):
     """The reading half of such a store that goes by its index."""
 
+    has_ranges = True
+    left_out: Digest | None = None
+    """Set while an image is written without the blobs of another one: that one's digest."""
+
     @property
     @abstractmethod
     def name(self) -> str:
         """See `ReadableStore`."""
+
+    @abstractmethod
+    def has_blob(self, digest: Digest) -> bool:
+        """See `ReadableStore.has_blob`."""
 
     @abstractmethod
     def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
@@ -46,7 +58,7 @@ class IndexedStore(ABC):
             content = self.manifest(version)
             return Descriptor(content.media_type, content.digest, len(content.content))
         images = self._index().manifests
-        found = _named(images, version) if version else images
+        found = _named(images, version) if version else tuple(d for d in images if not is_attached_tag(tag_of(d)))
         if not found:
             what = f"holds no image {version!r}" if version else "holds no image"
             raise NotFound(f"{self.name} {what}", _hint(images, version))
@@ -69,9 +81,48 @@ class IndexedStore(ABC):
             raise ContentMismatch(f"the manifest {digest} in {self.name} has other bytes than its digest says")
         return StoredManifest(content, media_type or _media_type_of(content, f"{self.name}@{digest}"), digest)
 
+    def referrers(self, digest: Digest) -> tuple[Descriptor, ...] | None:
+        """See `ReadableStore.referrers`: image-layout.md knows no such lists."""
+        return None
+
     def tags(self) -> list[str]:
         """See `ReadableStore.tags`."""
         return sorted({_tag_part(tag) for d in self._index().manifests if (tag := tag_of(d))})
+
+    def since(self, version: str) -> Digest | None:
+        """The image whose blobs were left out of this one, None where it is whole. Raises as `resolve`."""
+        descriptor = self.resolve(version)
+        marks = (each.annotations for each in self._index().manifests if each.digest == descriptor.digest)
+        return next((Digest(mark[PARTIAL]) for mark in marks if mark and PARTIAL in mark), None)
+
+    def _described(self, descriptor: Descriptor) -> Descriptor:
+        """A descriptor for `index.json`, with a mark where blobs are left out."""
+        if self.left_out is None:
+            return descriptor
+        return msgspec.structs.replace(
+            descriptor, annotations={**(descriptor.annotations or {}), PARTIAL: self.left_out}
+        )
+
+    def _absent(self, digest: Digest) -> NotFound:
+        """The error for a blob that is not there; of a partial image it names all that aren't."""
+        for descriptor in self._index().manifests:
+            since = (descriptor.annotations or {}).get(PARTIAL)
+            missing = self._missing_of(descriptor) if since else []
+            if digest in missing:
+                return NotFound(
+                    f"{self.name} is partial, made since {since}: it lacks {', '.join(missing)}",
+                    f"copy it to where that image is: modelcar copy {self.name} HOST/REPOSITORY:TAG",
+                )
+        return NotFound(f"{self.name} has no blob {digest}")
+
+    def _missing_of(self, descriptor: Descriptor) -> list[Digest]:
+        """The blobs that an image names and that are not here."""
+        if not self.has_blob(descriptor.digest):
+            return [descriptor.digest]
+        value = decode(self.manifest(descriptor.digest).content, descriptor.media_type, self.name)
+        if isinstance(value, Manifest):
+            return [each.digest for each in (value.config, *value.layers) if not self.has_blob(each.digest)]
+        return list(dict.fromkeys(digest for each in value.manifests for digest in self._missing_of(each)))
 
 
 def tag_of(descriptor: Descriptor) -> str:
@@ -92,8 +143,11 @@ def decode_index(content: bytes, name: str) -> Index:
 
 
 def encode_index(index: Index) -> bytes:
-    """The bytes for `index.json`."""
-    return msgspec.json.encode(index)
+    """The bytes for `index.json`. What marks one of its images as partial stands at its top, too."""
+    marks = [mark for each in index.manifests if (mark := (each.annotations or {}).get(PARTIAL))]
+    others = {key: value for key, value in (index.annotations or {}).items() if key != PARTIAL}
+    annotations = {**others, PARTIAL: marks[-1]} if marks else others
+    return msgspec.json.encode(msgspec.structs.replace(index, annotations=annotations or None))
 
 
 def _named(images: tuple[Descriptor, ...], version: str) -> tuple[Descriptor, ...]:

@@ -32,7 +32,6 @@ class LayoutStore(IndexedStore):
     is_path = True
     is_one_file = False
     keeps_records = False
-    has_ranges = True
     limits = Limits()
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +56,7 @@ class LayoutStore(IndexedStore):
             try:
                 opened = self._blob_path(digest).open("rb", buffering=0)
             except FileNotFoundError:
-                raise NotFound(f"{self.name} has no blob {digest}") from None
+                raise self._absent(digest) from None
         return FileReader(opened, offset, length, self.name)
 
     def prepare(self) -> None:
@@ -107,7 +106,7 @@ class LayoutStore(IndexedStore):
             if not is_digest(version):
                 named = {REF_NAME: version} if version else None
                 with locked(self._path):
-                    self._tag(Descriptor(media_type, digest, len(content), annotations=named))
+                    self._tag(self._described(Descriptor(media_type, digest, len(content), annotations=named)))
         return digest
 
     def delete_tag(self, tag: str, digest: Digest) -> bool:

@@ -21,6 +21,9 @@ class Indexed(IndexedStore):
             for number, names in enumerate(annotations)
         )
 
+    def has_blob(self, digest: Digest) -> bool:
+        return False
+
     def open_blob(self, digest: Digest, offset: int = 0, length: int | None = None) -> Reader:
         raise NotFound(digest)
 

@@ -10,12 +10,14 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.oci.tar import BLOCK
+from modelcar.stores.pieces import Pieces, open_whole
 
 _MOST_HEADER = 1 << 20
 _MOST_MEMBERS = 100_000
@@ -57,8 +59,9 @@ def open_file(path: Path) -> BinaryIO:
         OSError: As the system says.
     """
     try:
-        check_regular(path)
-        return path.open("rb", buffering=0)
+        with suppress(FileNotFoundError):  # it may be in pieces
+            check_regular(path)
+        return open_whole(path)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"there is no OCI archive at {path}") from None
 
@@ -82,6 +85,8 @@ def check_regular(path: Path) -> None:
 
 def identity_of(opened: BinaryIO) -> tuple[int, ...]:
     """What tells an open file from any other, and from itself after a change."""
+    if isinstance(opened, Pieces):
+        return opened.identity
     status = os.fstat(opened.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -98,7 +103,8 @@ def read_members(opened: BinaryIO, path: Path) -> Members:
         Refused: It is no tar, a compressed one, or one that holds what an OCI archive can't.
         OSError: As the system says.
     """
-    size = os.fstat(opened.fileno()).st_size
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
     _check_magic(opened, path, size)
     places: dict[str, Place] = {}
     for count, member in enumerate(_members(opened, path, size)):

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from modelcar.errors import ContentMismatch, ModelcarError, NotFound, Refused
 from modelcar.oci import Descriptor, Digest, Index, digest_of, media, parse_reference
+from modelcar.oci.attached import is_attached_tag
 from modelcar.oci.digest import encoded, is_digest
 from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
 from modelcar.stores.archive.members import Members, Place, check_regular, identity_of, open_file, read_members
@@ -17,6 +18,7 @@ from modelcar.stores.archive.writer import ArchiveWriter
 from modelcar.stores.contract import Blob, BytesBlob, Limits, Reader
 from modelcar.stores.files import FileReader, in_our_words
 from modelcar.stores.indexed import IMAGE_NAME, REF_NAME, IndexedStore, decode_index, encode_index
+from modelcar.stores.pieces import MOST_PIECES, pieces_of, split
 
 _INDEX = "index.json"
 
@@ -44,6 +46,7 @@ class ArchiveStore(IndexedStore):
         self._known: Members | None = None
         self._writer: ArchiveWriter | None = None
         self._is_lost = False
+        self._attached: dict[str, tuple[Descriptor, bytes]] = {}
 
     @property
     def name(self) -> str:
@@ -67,6 +70,8 @@ class ArchiveStore(IndexedStore):
             if writer is not None and writer.has(digest):
                 opened, place = writer.open(digest)
             else:
+                if _blob_name(digest) not in self._members().places:
+                    raise self._absent(digest)
                 opened, place = self._opened(_blob_name(digest), f"{self.name} has no blob {digest}")
         left = max(0, place.size - offset)
         return FileReader(opened, place.offset + offset, left if length is None else min(length, left), self.name)
@@ -89,23 +94,53 @@ class ArchiveStore(IndexedStore):
     def write_manifest(self, content: bytes, media_type: str, version: str) -> Digest:
         """See `Store.write_manifest`. A version that is no digest ends the archive and puts it in place.
 
-        It is the tag, a whole reference, whose tag it is then, or empty for an image without a name.
+        It is the tag, a whole reference, whose tag it is then, or empty for an image without a name. A tag of what
+        hangs on an image is kept for that end.
         """
         digest = digest_of(content)
         with self._in_our_words("written"):
             writer = self._start()
             if not self.has_blob(digest):
                 writer.write(BytesBlob(content, f"manifest {digest[:19]}"))
-            if not is_digest(version):
-                self._take_over(writer, self._blobs_of(Descriptor(media_type, digest, len(content)), content))
-                described = Descriptor(media_type, digest, len(content), annotations=_names(version))
-                writer.finish(encode_index(Index(2, (described,), media.OCI_INDEX)))
-                self._writer, self._known, self._is_lost = None, None, False
+            described = self._described(Descriptor(media_type, digest, len(content), annotations=_names(version)))
+            if is_attached_tag(version):
+                self._attached[version] = (described, content)
+            elif not is_digest(version):
+                self._finish(writer, described, content)
         return digest
+
+    def _finish(self, writer: ArchiveWriter, image: Descriptor, content: bytes) -> None:
+        """Put the archive in place: the image, and what hangs on it."""
+        every = [(image, content), *self._attached.values()]
+        blobs: dict[Digest, int] = {}
+        for descriptor, bytes_ in every:
+            blobs |= self._blobs_of(descriptor, bytes_)
+        self._take_over(writer, blobs)
+        writer.finish(encode_index(Index(2, tuple(descriptor for descriptor, _ in every), media.OCI_INDEX)))
+        self._writer, self._known, self._is_lost = None, None, False
+        self._attached.clear()
 
     def delete_tag(self, tag: str, digest: Digest) -> bool:
         """See `Store.delete_tag`: an archive is replaced as a whole, and nothing else is done to it."""
         raise Refused(f"{self.name} is one file, of which no tag can be taken away", "remove the file")
+
+    def split(self, size: int) -> None:
+        """Leave the archive in pieces of at most `size` bytes: FILE.part001 and so on. Read, they are one.
+
+        Raises:
+            Refused: There would be too many; the archive is there as a whole then. A full disk.
+            Denied, ModelcarError: As the system says.
+        """
+        with in_our_words(self.name, "split", "copy it again"):
+            path = Path(os.path.realpath(self._path))
+            if not path.exists():
+                return  # it is in pieces, and nothing of it had to be written
+            if path.stat().st_size > MOST_PIECES * size:
+                raise Refused(
+                    f"{self.name} would be more than {MOST_PIECES} pieces of {size:,} bytes", "name a larger size"
+                )
+            split(path, size)
+            self._known = None
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -129,7 +164,9 @@ class ArchiveStore(IndexedStore):
         except NotADirectoryError:
             raise Refused(f"{self._path} lies below a file, not a folder", "name another file") from None
         except FileNotFoundError:
-            return
+            if not pieces_of(self._path):
+                return
+            is_empty = False
         try:
             self._is_lost = is_empty
             if not is_empty:
@@ -183,6 +220,8 @@ class ArchiveStore(IndexedStore):
     def _take_over(self, writer: ArchiveWriter, blobs: dict[Digest, int]) -> None:
         """Copy those of an image's blobs that only the file holds that is replaced, in its order."""
         missing = {_blob_name(digest): digest for digest in blobs if not writer.has(digest)}
+        if self.left_out is not None:
+            missing = {name: digest for name, digest in missing.items() if self.has_blob(digest)}
         if not missing:
             return
         members = self._members()

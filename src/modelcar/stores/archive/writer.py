@@ -27,6 +27,7 @@ from modelcar.stores.archive.members import Place
 from modelcar.stores.contract import Blob, BlobStream
 from modelcar.stores.files import WORK, locked, remove_if_dead
 from modelcar.stores.indexed import LAYOUT_VERSION
+from modelcar.stores.pieces import read_at
 
 _END = bytes(2 * BLOCK)
 _HEADER = BLOCK
@@ -143,7 +144,7 @@ class ArchiveWriter:
         file, slot = self._reserve(place.size)
         try:
             assert slot is not None  # an end is open only while `write` is at work
-            _copy(source.fileno(), place.offset, file, slot.offset + _HEADER, place.size)
+            _copy(source, place.offset, file, slot.offset + _HEADER, place.size)
             self._commit(file, slot, digest, place.size)
         except BaseException:
             if slot is not None:
@@ -288,11 +289,12 @@ def _write(file: int, content: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def _copy(source: int, from_offset: int, target: int, to_offset: int, size: int) -> None:
+def _copy(source: int | BinaryIO, from_offset: int, target: int, to_offset: int, size: int) -> None:
     """Copy bytes, also within one file where they move towards its beginning."""
     done = 0
     while done < size:
-        piece = os.pread(source, min(PIECE, size - done), from_offset + done)
+        wanted, at = min(PIECE, size - done), from_offset + done
+        piece = os.pread(source, wanted, at) if isinstance(source, int) else read_at(source, wanted, at)
         if not piece:
             raise ContentMismatch("an archive became shorter while it was read", "run it again")
         _write(target, piece, to_offset + done)

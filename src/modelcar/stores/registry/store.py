@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NetworkError, NotFound, Refused
 from modelcar.http import PIECE, Http, Response
-from modelcar.oci import Descriptor, Digest, Reference, digest_of, is_digest, media
-from modelcar.oci.manifest import MAX_MANIFEST, refuse_schema1
+from modelcar.oci import Descriptor, Digest, Index, Reference, digest_of, is_digest, media
+from modelcar.oci.manifest import MAX_MANIFEST, decode, refuse_schema1
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores.contract import Blob, Limits, Reader, StoredManifest
@@ -109,11 +109,30 @@ class RegistryStore:
                 if response.status != 200:
                     raise self._client.error(refusal_of(response), f"the tags of {self.name}")
                 answer = response.json()
-                following = response.headers.get("Link", "")
+                following = _next_page(response)
             tags += answer.get("tags") or [] if isinstance(answer, dict) else []
-            link = following.partition("<")[2].partition(">")[0]
-            url = self._client.absolute(link, url) if 'rel="next"' in following else ""
+            url = self._client.absolute(following, url) if following else ""
         return sorted(tags)
+
+    def referrers(self, digest: Digest) -> tuple[Descriptor, ...] | None:
+        """See `ReadableStore.referrers`. A registry without the API should answer 404; some answer otherwise."""
+        what = f"what refers to {digest[:19]}"
+        found: list[Descriptor] = []
+        url = self._client.url(f"referrers/{digest}")
+        while url:
+            try:
+                with self._client.ask("GET", url, what, headers={"Accept": media.OCI_INDEX}) as response:
+                    if response.status != 200 or _type_of(response) != media.OCI_INDEX:
+                        return None
+                    listed = decode(response.read_all(MAX_MANIFEST), media.OCI_INDEX, what)
+                    following = _next_page(response)
+            except NetworkError as error:
+                if error.final:
+                    return None
+                raise
+            found += listed.manifests if isinstance(listed, Index) else ()
+            url = self._client.absolute(following, url) if following else ""
+        return tuple(found)
 
     def prepare(self) -> None:
         """See `Store.prepare`."""
@@ -267,9 +286,13 @@ def _manifest_in(response: Response, what: str) -> bytes:
     except NetworkError as error:
         if not error.final:
             raise
-        raise Refused(
-            f"the manifest {what} is larger than {MAX_MANIFEST:,} bytes, which no registry has to take"
-        ) from None
+        raise Refused(f"the manifest {what} is larger than {MAX_MANIFEST:,} bytes") from None
+
+
+def _next_page(response: Response) -> str:
+    """The address of a list's next page (distribution-spec v1.1: a `Link` header, RFC 8288); empty at its end."""
+    link = response.headers.get("Link", "")
+    return link.partition("<")[2].partition(">")[0] if 'rel="next"' in link else ""
 
 
 def _type_of(response: Response) -> str:
