@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
+    "kserve": {"errors", "oci"},
     "build": {"base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
