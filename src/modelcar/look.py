@@ -16,7 +16,7 @@ from modelcar.http import PIECE, Http
 from modelcar.image import ImageFile, ImageFiles, ImageTree, read_head
 from modelcar.image.lookup import MODELS
 from modelcar.model import Facts, ModelFiles, read_facts
-from modelcar.oci import Platform, parse_platform
+from modelcar.oci import parse_platform
 from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.sources import Source, SourceFile, open_source
@@ -65,27 +65,92 @@ def look(
         ContentMismatch: A file of it is damaged.
         ModelcarError: As sources and stores do.
     """
+    place = open_place(text, platform=platform, access=access, patience=patience)
+    try:
+        return Looked(place.location, read_facts(place.files, file or place.file), place.license())
+    except ModelcarError as error:
+        raise type(error)(f"{text}: {error.what}", error.hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlace:
+    """A source, to look at.
+
+    Attributes:
+        source: Itself.
+        files: All of its files.
+        file: The GGUF file that was meant, where a user named one.
+    """
+
+    source: Source
+    files: SourceFiles
+    file: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The source, pinned."""
+        return self.source.snapshot().location
+
+    def license(self) -> str | None:
+        """As the source states it."""
+        return self.source.snapshot().licenses
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """An image, to look at.
+
+    Attributes:
+        files: The files of its model.
+        file: See `SourcePlace`.
+    """
+
+    files: FilesOfImage
+    file: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The image, pinned."""
+        head = self.files.tree
+        return str(head.location) if head.location.digest else f"{head.location}@{head.digest}"
+
+    def license(self) -> str | None:
+        """As the image states it, or else the model card in it."""
+        return self.files.tree.stated(_LICENSES) or _license(self.files)
+
+
+def open_place(
+    text: str,
+    *,
+    platform: str | None = None,
+    access: Access | None = None,
+    patience: Patience | None = None,
+    depth: int | None = None,
+) -> SourcePlace | ImagePlace:
+    """A source or an image, its files listed.
+
+    Args:
+        text: As for `look`.
+        platform: Of a multi-platform image; by default its first.
+        access: How registries are reached.
+        patience: How requests are tried again.
+        depth: See `ImageFiles`.
+
+    Raises:
+        ModelcarError: As sources and stores do.
+    """
     access = access or Access()
     http = Http(ca_file=access.ca_file)
     patience = patience or Patience()
-    files: ModelFiles
     if is_source(text):
+        file = None
         if Path(text).suffix == ".gguf" and Path(text).is_file():
             file, text = Path(text).name, str(Path(text).parent)
         source = open_source(text, http)
-        files = SourceFiles(source, patience)
-        snapshot = source.snapshot()
-        location, license_ = snapshot.location, snapshot.licenses
-    else:
-        wanted: Platform | None = parse_platform(platform) if platform else None
-        head = read_head(locate(text, http, access, patience), wanted)
-        files = FilesOfImage(ImageFiles(head, patience))
-        location = str(head.location) if head.location.digest else f"{head.location}@{head.digest}"
-        license_ = (head.manifest.annotations or {}).get(_LICENSES) or _license(files)
-    try:
-        return Looked(location, read_facts(files, file), license_)
-    except ModelcarError as error:
-        raise type(error)(f"{text}: {error.what}", error.hint) from None
+        return SourcePlace(source, SourceFiles(source, patience), file)
+    wanted = parse_platform(platform) if platform else None
+    head = read_head(locate(text, http, access, patience), wanted)
+    return ImagePlace(FilesOfImage(ImageFiles(head, patience, depth=depth)))
 
 
 def is_source(text: str) -> bool:
@@ -132,16 +197,21 @@ class SourceFiles:
 
 
 class FilesOfImage:
-    """The files of an image's `/models`, or of all of it where it has none, by range."""
+    """The files of an image's `/models`, or of all of it where it has none, by range.
+
+    Attributes:
+        tree: All that the image holds.
+        entries: Where the content of each file is, by its path as in `sizes`.
+    """
 
     def __init__(self, image: ImageFiles) -> None:
         self._image = image
-        tree = image.tree()
+        self.tree = tree = image.tree()
         seen = tree.files()
         prefix = MODELS if any(path.startswith(MODELS) for path in seen) else ""
         found = {path.removeprefix(prefix): _followed(tree, path) for path in seen if path.startswith(prefix)}
-        self._files = {path: file for path, file in found.items() if file is not None and file.kind == "file"}
-        self._sizes = {path: file.size for path, file in self._files.items()}
+        self.entries = {path: file for path, file in found.items() if file is not None and file.kind == "file"}
+        self._sizes = {path: file.size for path, file in self.entries.items()}
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -150,7 +220,7 @@ class FilesOfImage:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `ModelFiles`."""
-        return self._image.read_range(self._files[path], offset, length)
+        return self._image.read_range(self.entries[path], offset, length)
 
 
 def _followed(tree: ImageTree, path: str) -> ImageFile | None:

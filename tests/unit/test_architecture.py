@@ -27,12 +27,17 @@ MAY_IMPORT = {
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
     "kserve": {"errors", "oci"},
-    "build": {"base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores"},
+    "build": {
+        "base", "errors", "events", "http", "image", "kserve", "oci", "parallel", "retry", "settings", "sources",
+        "stores",
+    },
     "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
+    "inspection": {"base", "errors", "image", "kserve", "look", "model", "oci", "retry", "settings"},
     "fs": {"errors", "image", "settings"},
     "cli": {
-        "build", "errors", "events", "http", "image", "look", "model", "oci", "retry", "settings", "sources", "stores"
+        "build", "errors", "events", "http", "image", "inspection", "kserve", "look", "model", "oci", "retry",
+        "settings", "sources", "stores",
     },
 }  # fmt: skip
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""

@@ -14,16 +14,11 @@ from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.image.head import ImageHead, read_head
-from modelcar.image.tree import ImageTree, read_layers
+from modelcar.image.tree import read_layers
+from modelcar.kserve.modes import STAND_IN, missing_commands
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
 from modelcar.stores import Blob, BytesBlob, Location, Store, StoredBlob
-
-_STAND_IN = ("/bin/link-model-and-wait",)
-"""Entrypoint of PyPI's `modelcar-base-image`: a program that does what KServe's shell lines mean."""
-
-_NEEDED = ("sh", "ln", "sleep")
-_FOLDERS = ("bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,28 +223,19 @@ def _platform_base(tree: ImageHead, platform: Platform) -> PlatformBase:
     )
     env = (execution.env if execution else None) or ()
     entrypoint = (execution.entrypoint if execution else None) or ()
-    return PlatformBase(platform, layers, env, entrypoint if entrypoint == _STAND_IN else ())
+    return PlatformBase(platform, layers, env, entrypoint if entrypoint == STAND_IN else ())
 
 
 def _check_shell(head: ImageHead, platform: Platform, memory: Memory) -> None:
     execution = head.config.config
     # The config names the layers by their diffIDs: one that had a shell has it still.
-    if (execution and execution.entrypoint == _STAND_IN) or memory.has_shell(head.manifest.config.digest):
+    if (execution and execution.entrypoint == STAND_IN) or memory.has_shell(head.manifest.config.digest):
         return
     tree = read_layers(head)
-    missing = [name for name in _NEEDED if not any(_exists(tree, f"{folder}/{name}") for folder in _FOLDERS)]
+    missing = missing_commands(tree.has_file)
     if missing:
         raise Refused(
             f"the base {head.location} has no {', '.join(missing)} for {platform}, and KServe runs a shell line in it",
             "choose another base; for image volumes and fetch mode alone, --base-without-shell goes on",
         )
     memory.remember_shell(head.manifest.config.digest)
-
-
-def _exists(tree: ImageTree, path: str) -> bool:
-    """Whether a path leads to a file, links followed, those of folders too (`bin` is one on most images)."""
-    try:
-        found = tree.follow(path)
-    except ContentMismatch:
-        return False  # links in a circle
-    return found is not None and found.kind == "file"

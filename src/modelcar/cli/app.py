@@ -18,6 +18,7 @@ from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
 from modelcar.cli.copy import copy
 from modelcar.cli.fit import fit
+from modelcar.cli.inspect import inspect
 from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
@@ -54,6 +55,7 @@ app.add_command(containerfile)
 app.add_command(ls)
 app.add_command(cat)
 app.add_command(pull)
+app.add_command(inspect)
 app.add_command(fit)
 app.add_command(copy)
 app.add_command(verify)

@@ -102,7 +102,8 @@ def _text(looked: Looked, result: Fit) -> list[str]:
 
 def _model(looked: Looked, result: Fit) -> list[str]:
     facts, architecture = looked.facts, looked.facts.architecture
-    weights = f"{_millions(facts.parameters)} parameters" if facts.parameters is not None else "parameters not known"
+    count = facts.parameters
+    weights = "parameters not known" if count is None else f"{show.parameters(count)} parameters"
     stored = str(facts.quantization) if facts.quantization else facts.dtype
     name = architecture.name or architecture.model_type if architecture else "no configuration"
     lines = [", ".join(show.name(part) for part in (name, weights, stored) if part)]
@@ -220,8 +221,3 @@ def _rules() -> str:
     from modelcar.model.kv import VLLM
 
     return VLLM
-
-
-def _millions(count: int) -> str:
-    """Parameters as people give them."""
-    return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.1f} M"

@@ -24,6 +24,11 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def parameters(count: int) -> str:
+    """Parameters as people give them."""
+    return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.1f} M"
+
+
 def name(path: str) -> str:
     """A name from elsewhere, made harmless to a terminal: control characters and what is no text become escapes."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

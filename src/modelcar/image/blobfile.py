@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol, cast
 
-from modelcar.errors import ContentMismatch
+from modelcar.errors import ContentMismatch, ModelcarError
 from modelcar.http import PIECE
 from modelcar.image.decompress import plain_pieces
 from modelcar.oci import Descriptor, media
@@ -160,10 +160,16 @@ class StreamInput:
             yield taken
 
 
-def open_layer(store: ReadableStore, descriptor: Descriptor) -> TarInput:
+def open_layer(store: ReadableStore, descriptor: Descriptor, depth: int | None = None) -> TarInput:
     """A layer's tar, from its start.
 
+    Args:
+        store: Where it is.
+        descriptor: Which.
+        depth: Stored bytes after which reading a layer without ranges ends in `TooDeep`.
+
     Raises:
+        TooDeep: As told; reading what is returned raises it.
         ContentMismatch: It is no layer of files.
         ModelcarError: As `open_blob`.
     """
@@ -173,7 +179,13 @@ def open_layer(store: ReadableStore, descriptor: Descriptor) -> TarInput:
         if store.has_ranges:
             opened.seek(0)
             return opened
-    return StreamInput(SizedReader(store, descriptor), descriptor, store.name)
+    return open_stream(store, descriptor, depth)
+
+
+def open_stream(store: ReadableStore, descriptor: Descriptor, depth: int | None = None) -> StreamInput:
+    """A layer's tar as one stream. Arguments and errors as for `open_layer`."""
+    reader = SizedReader(store, descriptor)
+    return StreamInput(reader if depth is None else _ShallowReader(reader, depth), descriptor, store.name)
 
 
 def open_tar(opened: TarInput) -> tarfile.TarFile:
@@ -232,6 +244,30 @@ class SizedReader:
             raise too_short(self._store, self._descriptor, self.count)
         if self.count > self._descriptor.size:
             raise wrong_bytes(self._store, self._descriptor)
+        return piece
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._reader.close()
+
+
+class TooDeep(ModelcarError):
+    """No more of a layer is read: as deep as was said."""
+
+
+class _ShallowReader:
+    """The first bytes of a reader, then `TooDeep`."""
+
+    def __init__(self, reader: Reader, depth: int) -> None:
+        self._reader = reader
+        self._depth = self._left = depth
+
+    def read(self, size: int, /) -> bytes:
+        """See `Reader`."""
+        piece = self._reader.read(min(size, max(1, self._left)))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooDeep(f"only {self._depth:,} bytes of the layer were read")
         return piece
 
     def close(self) -> None:

@@ -34,6 +34,11 @@ class ImageHead:
     manifest: Manifest
     config: Config
 
+    def stated(self, key: str) -> str | None:
+        """What an annotation says, or the label of that name: Docker's manifests have no annotations."""
+        labels = (self.config.config.labels if self.config.config else None) or {}
+        return (self.manifest.annotations or {}).get(key) or labels.get(key)
+
 
 def read_head(location: Location, platform: Platform | None = None) -> ImageHead:
     """An image's manifest and config.
@@ -55,6 +60,55 @@ def read_head(location: Location, platform: Platform | None = None) -> ImageHead
     if platform is not None and not platforms and not config.platform.meets(platform):
         raise NotFound(f"{location} is not for {platform}", f"it is for {config.platform}")
     return ImageHead(location, stored.digest, platforms or (config.platform,), manifest, config)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformImage:
+    """One of the images that a reference names.
+
+    Attributes:
+        platform: What it is for; None where neither index nor config says it.
+        digest: Of its manifest.
+        manifest: None where the index names it and it is not there.
+    """
+
+    platform: Platform | None
+    digest: Digest
+    manifest: Manifest | None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its layers as stored, each once."""
+        layers = self.manifest.layers if self.manifest else None
+        return None if layers is None else sum({layer.digest: layer.size for layer in layers}.values())
+
+
+def read_platforms(head: ImageHead) -> tuple[PlatformImage, ...]:
+    """The image for each platform that there is one for.
+
+    Raises:
+        ModelcarError: As `read_head`, but for manifests that aren't there.
+    """
+    location = head.location
+    stored = location.store.manifest(head.digest)
+    value = decode(stored.content, stored.media_type, str(location))
+    if isinstance(value, Manifest):
+        return (PlatformImage(head.config.platform, head.digest, value),)
+    return tuple(PlatformImage(d.platform, d.digest, _manifest_if_there(location, d)) for d in _images(value))
+
+
+def _images(index: Index) -> list[Descriptor]:
+    """BuildKit lists attestations beside images, for the platform unknown/unknown."""
+    return [d for d in index.manifests if d.platform is None or d.platform.os != "unknown"]
+
+
+def _manifest_if_there(location: Location, descriptor: Descriptor) -> Manifest | None:
+    try:
+        stored = location.store.manifest(descriptor.digest)
+    except NotFound:
+        return None
+    value = decode(stored.content, stored.media_type, str(location))
+    return value if isinstance(value, Manifest) else None
 
 
 def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
@@ -107,8 +161,7 @@ def _manifest_for(
     value = decode(stored.content, stored.media_type, str(location))
     if isinstance(value, Manifest):
         return value, ()
-    # BuildKit lists attestations beside images, for the platform unknown/unknown.
-    images = [d for d in value.manifests if d.platform is None or d.platform.os != "unknown"]
+    images = _images(value)
     platforms = tuple(d.platform for d in images if d.platform)
     chosen = next((d for d in images if platform is None or (d.platform and d.platform.meets(platform))), None)
     if chosen is None:

@@ -10,7 +10,7 @@ from contextlib import closing
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.events import Listener, Warned, ignore
 from modelcar.http import PIECE
-from modelcar.image.blobfile import SizedReader, StreamInput
+from modelcar.image.blobfile import open_stream
 from modelcar.image.head import ImageHead
 from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, read_layer, stub, walk, with_layers
 from modelcar.oci import Descriptor, media
@@ -30,9 +30,18 @@ class ImageFiles:
         head: The image.
         patience: Ends the work when it is cancelled.
         listener: Is told what costs more than headers.
+        depth: Stored bytes of a layer after which no more of it is read where it has no ranges; all by default.
     """
 
-    def __init__(self, head: ImageHead, patience: Patience | None = None, listener: Listener = ignore) -> None:
+    def __init__(
+        self,
+        head: ImageHead,
+        patience: Patience | None = None,
+        listener: Listener = ignore,
+        *,
+        depth: int | None = None,
+    ) -> None:
+        self._depth = depth
         self.head = head
         self._store = head.location.store
         self._patience = patience or Patience()
@@ -94,9 +103,9 @@ class ImageFiles:
         else:
             kind = media.compression(layer.media_type)
             why = f"is {kind}" if kind else f"lies where no part can be asked for, in {self._store.name}"
-            self._listener(
-                Warned(f"/{file.path} {why}: its layer of {layer.size:,} bytes is read from the start up to the file")
-            )
+            if self._depth is None:
+                most = f"its layer of {layer.size:,} bytes is read from the start up to the file"
+                self._listener(Warned(f"/{file.path} {why}: {most}"))
             pieces = self._from_start(file, offset, left)
         for piece in pieces:
             self._patience.check()
@@ -116,7 +125,7 @@ class ImageFiles:
 
     def _from_start(self, file: ImageFile, offset: int, length: int) -> Iterator[bytes]:
         layer = self._layer_of(file)
-        with closing(StreamInput(SizedReader(self._store, layer), layer, self._store.name)) as opened:
+        with closing(open_stream(self._store, layer, self._depth)) as opened:
             opened.seek(file.offset + offset)
             for piece in opened.stream(length):
                 yield bytes(piece)
@@ -146,9 +155,10 @@ class ImageFiles:
 
     def _walk(self, numbers: list[int]) -> None:
         if len(numbers) == 1 and not media.compression(self.head.manifest.layers[numbers[0]].media_type):
-            self._read[numbers[0]] = read_layer(self._store, self.head.manifest.layers[numbers[0]], numbers[0])
+            layer = self.head.manifest.layers[numbers[0]]
+            self._read[numbers[0]] = read_layer(self._store, layer, numbers[0], self._depth)
         elif numbers:
-            self._read |= walk(self.head, numbers, self._patience, self._listener)
+            self._read |= walk(self.head, numbers, self._patience, self._listener, self._depth)
         for number in numbers:
             self._stubs.pop(number, None)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from modelcar.errors import ContentMismatch, Refused
 from modelcar.events import Listener, Warned, ignore
-from modelcar.image.blobfile import TarInput, open_layer, open_tar, read_as_tar
+from modelcar.image.blobfile import TarInput, TooDeep, open_layer, open_tar, read_as_tar
 from modelcar.image.head import ImageHead, read_head
 from modelcar.oci import Descriptor, Platform, media
 from modelcar.oci.tar import BLOCK
@@ -48,6 +48,7 @@ class ImageFile:
         target: Of a link.
         layer: The layer's number, from 0.
         offset: Where its content begins in the uncompressed tar.
+        spelled: The name as the tar has it, where that is another than the path.
     """
 
     path: str
@@ -57,14 +58,22 @@ class ImageFile:
     target: str
     layer: int
     offset: int
+    spelled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFiles:
-    """A layer and its entries in the order of the tar."""
+    """A layer and its entries in the order of the tar.
+
+    Attributes:
+        descriptor: The layer.
+        files: Its entries.
+        is_whole: False where it wasn't read to its end, as `read_layer` was told.
+    """
 
     descriptor: Descriptor
     files: tuple[ImageFile, ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,14 @@ class ImageTree(ImageHead):
                 return entry
             done = here
         return files.get(done)
+
+    def has_file(self, path: str) -> bool:
+        """Whether a path leads to a file, links followed, those of folders too (`bin` is one on most images)."""
+        try:
+            found = self.follow(path)
+        except ContentMismatch:
+            return False  # a circle of links
+        return found is not None and found.kind == "file"
 
     @cached_property
     def _view(self) -> _View:
@@ -242,9 +259,17 @@ def with_layers(head: ImageHead, layers: tuple[LayerFiles, ...]) -> ImageTree:
     return ImageTree(head.location, head.digest, head.platforms, head.manifest, head.config, layers)
 
 
-def walk(head: ImageHead, numbers: Sequence[int], patience: Patience, listener: Listener) -> dict[int, LayerFiles]:
-    """What some of an image's layers hold, side by side. `listener` is told which of them were read as a whole."""
+def walk(
+    head: ImageHead, numbers: Sequence[int], patience: Patience, listener: Listener, depth: int | None = None
+) -> dict[int, LayerFiles]:
+    """What some of an image's layers hold, side by side. `listener` is told which of them were read as a whole.
+
+    With a `depth` that is said by `LayerFiles.is_whole` instead.
+    """
     store, layers = head.location.store, head.manifest.layers
+    if depth is not None:
+        done = side_by_side(lambda n: read_layer(store, layers[n], n, depth), numbers, WALKERS, patience)
+        return dict(zip(numbers, done, strict=True))
     compressed = [layers[number] for number in numbers if media.compression(layers[number].media_type)]
     if compressed:
         kinds = " and ".join(sorted({str(media.compression(layer.media_type)) for layer in compressed}))
@@ -262,23 +287,32 @@ def _layers(layers: Sequence[Descriptor]) -> str:
     return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} of {size:,} bytes had to be"
 
 
-def read_layer(store: ReadableStore, descriptor: Descriptor, number: int) -> LayerFiles:
+def read_layer(store: ReadableStore, descriptor: Descriptor, number: int, depth: int | None = None) -> LayerFiles:
     """A layer's entries. Of an uncompressed one only the headers are read.
+
+    Args:
+        store: Where it is.
+        descriptor: Which.
+        number: From 0, for the entries.
+        depth: Stored bytes of a layer without ranges after which no more is read.
 
     Raises:
         ContentMismatch: It is no tar, or a broken one.
         ModelcarError: As the store does.
     """
     what = f"the layer {descriptor.digest} of {store.name}"
-    with closing(open_layer(store, descriptor)) as opened, read_as_tar(what):
-        files = []
-        for file in entries(opened, number):
-            files.append(file)
-            if len(files) > MOST_ENTRIES:
-                raise Refused(f"{what} holds more than {MOST_ENTRIES:,} files, and is no model's")
-            if _is_last(file, descriptor):
-                break
-        return LayerFiles(descriptor, tuple(files))
+    files: list[ImageFile] = []
+    try:
+        with closing(open_layer(store, descriptor, depth)) as opened, read_as_tar(what):
+            for file in entries(opened, number):
+                files.append(file)
+                if len(files) > MOST_ENTRIES:
+                    raise Refused(f"{what} holds more than {MOST_ENTRIES:,} files, and is no model's")
+                if _is_last(file, descriptor):
+                    break
+    except TooDeep:
+        return LayerFiles(descriptor, tuple(files), is_whole=False)
+    return LayerFiles(descriptor, tuple(files))
 
 
 def _is_last(file: ImageFile, descriptor: Descriptor) -> bool:
@@ -318,7 +352,8 @@ def entries(opened: TarInput, layer: int) -> Iterator[ImageFile]:
                 else "symlink" if member.issym() else "hardlink" if member.islnk() else "other"
             )  # fmt: skip
             path = normal(member.name)
-            yield ImageFile(path, kind, member.size, member.mode, member.linkname, layer, member.offset_data)
+            spelled = "" if member.name == path else member.name
+            yield ImageFile(path, kind, member.size, member.mode, member.linkname, layer, member.offset_data, spelled)
         if opened.last.strip(b"\0"):
             raise ValueError("where the next file should begin stands something else: a size before it is wrong")
 

@@ -1,0 +1,180 @@
+"""Which of KServe's ways to bring an image's files to a runtime an image can take. KSERVE.md, sections 1.1 to 1.5.
+
+Pure: what is known of an image goes in as `Traits`, and a finding for each way comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelcar.kserve.versions import Scheme
+from modelcar.oci import media
+
+STAND_IN = ("/bin/link-model-and-wait",)
+"""Entrypoint of PyPI's `modelcar-base-image`: a program that does what KServe's shell lines mean."""
+
+STAND_IN_LAYERS = frozenset(
+    {
+        "sha256:52a45566354fc688d802b1c48b0f86f9760e235ca06655f83429956cd802c39e",
+        "sha256:cda2d1a588b1ecea65a734790c5ace3677b6e63d3686006368e758186485ef10",
+    }
+)
+"""The layer of `modelcar-base-image` 0.1.0 for amd64 and for arm64."""
+
+NEEDED = ("sh", "ln", "sleep")
+"""Commands that KServe's shell lines call."""
+
+FOLDERS = ("bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
+"""Where a container's usual `PATH` looks for them."""
+
+_ROOT = "models/"
+_FETCHED = frozenset({media.OCI_LAYER, media.OCI_LAYER_GZIP, media.DOCKER_LAYER_GZIP})
+"""What KServe's fetch mode reads (kserve_storage.py of 0.21); others it skips without a word, zstd is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTraits:
+    """A layer, as far as KServe cares.
+
+    Attributes:
+        media_type: As the manifest says it.
+        has_models: Whether files below `/models` are in it; None where not all of it was seen.
+        plainly_named: Whether their names begin with `models/`, as the tar spells them.
+    """
+
+    media_type: str
+    has_models: bool | None
+    plainly_named: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """An image, as far as KServe cares.
+
+    Attributes:
+        layers: Lowest first.
+        has_models: Whether a container sees a file below `/models`; None where that isn't known.
+        entrypoint: Of the config.
+        missing: Those of `NEEDED` that aren't there; None where some may be in what wasn't seen.
+    """
+
+    layers: tuple[LayerTraits, ...]
+    has_models: bool | None
+    entrypoint: tuple[str, ...] = ()
+    missing: tuple[str, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether one mode can take an image.
+
+    Attributes:
+        scheme: The mode, as the prefix of `storageUri` says it.
+        works: None where that isn't known.
+        reason: Why, or what to know besides.
+        fix: What to do; empty where there is nothing.
+    """
+
+    scheme: Scheme
+    works: bool | None
+    reason: str
+    fix: str = ""
+
+    @property
+    def mode(self) -> str:
+        """The mode's name in KServe's configuration (`ociModelMode`)."""
+        return {Scheme.MODELCAR: "modelcar", Scheme.NATIVE: "native", Scheme.FETCH: "fetch"}[self.scheme]
+
+
+def missing_commands(exists: Callable[[str], bool]) -> tuple[str, ...]:
+    """Those of `NEEDED` that an image hasn't.
+
+    Args:
+        exists: Whether a path from the image's root leads to a file.
+    """
+    return tuple(name for name in NEEDED if not any(exists(f"{folder}/{name}") for folder in FOLDERS))
+
+
+def is_plainly_named(name: str) -> bool:
+    """Whether fetch mode takes a tar's member of this name for one of the model's."""
+    return name.startswith(_ROOT) or name == _ROOT.rstrip("/")
+
+
+def findings(traits: Traits) -> tuple[Finding, ...]:
+    """A finding for each mode: modelcar, native, fetch."""
+    if traits.has_models is False:
+        reason = "there are no files below /models"
+        fix = "build the image with modelcar build, or put the model into /models"
+        return tuple(Finding(scheme, False, reason, fix) for scheme in Scheme)
+    return (_modelcar(traits), _native(traits), _fetch(traits))
+
+
+def _modelcar(traits: Traits) -> Finding:
+    """KServe runs `sh -c "ln -sf …; sleep infinity"` through `args`, in an init container and a sidecar."""
+    if traits.entrypoint == STAND_IN:
+        reason = "modelcar-base-image links /mnt/models by itself: good for one model there, not for several sources"
+        return Finding(Scheme.MODELCAR, True, reason)
+    if traits.entrypoint:
+        words = " ".join(traits.entrypoint)
+        return Finding(
+            Scheme.MODELCAR,
+            False,
+            f"KServe passes its shell line as arguments, and the Entrypoint ({words}) would take them",
+            "build the image without an Entrypoint",
+        )
+    if traits.missing is None:
+        return Finding(Scheme.MODELCAR, None, f"whether it has {', '.join(NEEDED)} was not checked")
+    if traits.missing:
+        return Finding(
+            Scheme.MODELCAR,
+            False,
+            f"KServe runs a shell line in it, and there is no {', '.join(traits.missing)}",
+            "build it on a base that has them, as modelcar build does",
+        )
+    return _if_models(Scheme.MODELCAR, traits, "a shell with ln and sleep, no Entrypoint")
+
+
+def _native(traits: Traits) -> Finding:
+    return _if_models(Scheme.NATIVE, traits, "any image with /models; KServe 0.20 and Kubernetes 1.33 or later")
+
+
+def _fetch(traits: Traits) -> Finding:
+    kinds = [media.compression(layer.media_type) for layer in traits.layers]
+    if "zstd" in kinds:
+        return Finding(
+            Scheme.FETCH,
+            False,
+            f"KServe refuses zstd layers, and {_layers(kinds, 'zstd')} zstd",
+            "build it with --compression none or gzip",
+        )
+    skipped = [layer for layer in traits.layers if layer.media_type not in _FETCHED]
+    if any(layer.has_models for layer in skipped):
+        kind = next(layer.media_type for layer in skipped if layer.has_models)
+        return Finding(
+            Scheme.FETCH,
+            False,
+            f"KServe skips layers of the type {kind} without a word",
+            "copy it with OCI types: skopeo copy --format oci",
+        )
+    if any(not layer.plainly_named for layer in traits.layers):
+        return Finding(
+            Scheme.FETCH,
+            False,
+            "KServe takes only members named models/…, and these are spelled otherwise, such as ./models/…",
+            "build the image again, with modelcar build",
+        )
+    if any(layer.has_models is None for layer in skipped):
+        return Finding(Scheme.FETCH, None, "whether files of the model are in layers that KServe skips was not checked")
+    return _if_models(Scheme.FETCH, traits, "tar or gzip layers, members models/…; KServe 0.21 or later")
+
+
+def _layers(kinds: list[str | None], kind: str) -> str:
+    count = kinds.count(kind)
+    return f"{count} of {len(kinds)} layers {'is' if count == 1 else 'are'}"
+
+
+def _if_models(scheme: Scheme, traits: Traits, reason: str) -> Finding:
+    if traits.has_models is None:
+        return Finding(scheme, None, "no file below /models was seen, and not all layers were looked at")
+    return Finding(scheme, True, reason)
