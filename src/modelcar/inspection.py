@@ -23,6 +23,7 @@ from modelcar.kserve.modes import (
 )
 from modelcar.look import ImagePlace, SourcePlace, open_place
 from modelcar.model import Facts, ModelFiles, read_facts
+from modelcar.model.files import SomeFiles
 from modelcar.model.fit import Wish, fit
 from modelcar.model.safetensors import INDEX
 from modelcar.oci import Digest, digest_of, media
@@ -223,12 +224,17 @@ def _facts(files: ModelFiles, gguf: str | None, notes: Iterable[str]) -> tuple[F
             # A model that is damaged, or one of several, is no reason to say nothing of the image.
             return None, str(error)
     try:
-        found = read_facts(_WithoutWeights(files))
+        found = facts_without_weights(files)
     except (NotFound, ContentMismatch, TooDeep) as error:
         return None, f"{error.what}, in what was looked at"
     kept = tuple(note for note in found.notes if note != "no weights are there")
     missing = "the weights were not checked: their headers are not in what was looked at"
     return replace(found, notes=(*kept, missing)), ""
+
+
+def facts_without_weights(files: ModelFiles) -> Facts:
+    """What is known of a model but for its weights. Raises as `read_facts`."""
+    return read_facts(SomeFiles(files, lambda path: not path.endswith(_WEIGHTS)))
 
 
 _MORE = "there may be more weights in what was not looked at: what is told of them are those that were seen"
@@ -238,18 +244,6 @@ def _is_indexed(files: ModelFiles, facts: Facts) -> bool:
     """Whether no file of weights can have been overlooked: an index names them all, or there can be but one."""
     prefix = f"{facts.folder}/" if facts.folder else ""
     return facts.format == "safetensors" and any(f"{prefix}{name}" in files.sizes for name in (INDEX, _SINGLE))
-
-
-class _WithoutWeights:
-    """The files of a model but those of its weights and their index."""
-
-    def __init__(self, files: ModelFiles) -> None:
-        self._files = files
-        self.sizes = {path: size for path, size in files.sizes.items() if not path.endswith(_WEIGHTS)}
-
-    def read(self, path: str, offset: int, length: int) -> bytes:
-        """See `ModelFiles`."""
-        return self._files.read(path, offset, length)
 
 
 def _cache(facts: Facts | None) -> tuple[int | None, int | None]:
@@ -272,7 +266,7 @@ def _layers(tree: ImageTree) -> tuple[InspectedLayer, ...]:
             size=known.descriptor.size,
             media_type=known.descriptor.media_type,
             compression=media.compression(known.descriptor.media_type),
-            files=tuple(_shown(file.path) for file in known.files if file.kind != "folder"),
+            files=tuple(_shown(file.path) for file in known.contents()),
             is_whole=known.is_whole,
             is_base=model and number < first and known.is_whole,
         )
@@ -323,7 +317,7 @@ def traits_of(tree: ImageTree) -> Traits:
 
 
 def _traits(known: LayerFiles) -> LayerTraits:
-    own = [file for file in known.files if file.path.startswith(MODELS) and file.kind != "folder"]
+    own = [file for file in known.contents() if file.path.startswith(MODELS)]
     has_models = bool(own) if own or known.is_whole else None
     named = all(is_plainly_named(file.spelled or file.path) for file in own)
     return LayerTraits(known.descriptor.media_type, has_models, named)

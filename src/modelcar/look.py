@@ -6,7 +6,7 @@ through the layer that holds a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from modelcar.model import Facts, ModelFiles, read_facts
 from modelcar.oci import parse_platform
 from modelcar.retry import Patience
 from modelcar.settings import Access
-from modelcar.sources import Source, SourceFile, open_source
+from modelcar.sources import Source, SourceFile, open_source, read_file
 from modelcar.sources.card import LONGEST, license_in_text
 from modelcar.stores import locate
 
@@ -184,6 +184,10 @@ class SourceFiles:
                 raise
             return self._patience.persist(lambda: self._read(file, offset, length), path)
 
+    def stream(self, path: str) -> Iterator[bytes]:
+        """A whole file, checked against what the source states of it. Raises as `read_file`."""
+        return read_file(self._source, self._files[path], self._patience)
+
     def _read(self, file: SourceFile, offset: int, length: int) -> bytes:
         missing = max(0, min(length, file.size - offset))
         pieces: list[bytes] = []
@@ -221,6 +225,10 @@ class FilesOfImage:
     def read(self, path: str, offset: int, length: int) -> bytes:
         """See `ModelFiles`."""
         return self._image.read_range(self.entries[path], offset, length)
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """A whole file. Raises as `ImageFiles.stream`."""
+        return self._image.stream(self.entries[path])
 
 
 def _followed(tree: ImageTree, path: str) -> ImageFile | None:

@@ -34,10 +34,13 @@ MAY_IMPORT = {
     "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},
     "inspection": {"base", "errors", "image", "kserve", "look", "model", "oci", "retry", "settings"},
+    "difference": {
+        "build", "errors", "image", "inspection", "look", "model", "oci", "retry", "settings", "sources",
+    },
     "fs": {"errors", "image", "settings"},
     "cli": {
-        "build", "errors", "events", "http", "image", "inspection", "kserve", "look", "model", "oci", "retry",
-        "settings", "sources", "stores",
+        "build", "difference", "errors", "events", "http", "image", "inspection", "kserve", "look", "model", "oci",
+        "retry", "settings", "sources", "stores",
     },
 }  # fmt: skip
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""

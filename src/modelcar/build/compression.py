@@ -103,6 +103,11 @@ PLAIN = Compression()
 GZIP = Compression("gzip", _DEFAULT["gzip"])
 
 
+def every_level(kind: str) -> Iterator[Compression]:
+    """Each way to make a layer of a kind, as `oci.media.compression` says it: a layer doesn't tell its level."""
+    yield from (Compression(kind, level) for level in range(1, _HIGHEST[kind] + 1)) if kind else (PLAIN,)
+
+
 def parse_compression(text: str) -> Compression:
     """The compression that a user named: `none`, `gzip`, `zstd`, either with `:LEVEL`.
 

@@ -17,6 +17,7 @@ from modelcar.cli.cat import cat
 from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
 from modelcar.cli.copy import copy
+from modelcar.cli.diff import diff
 from modelcar.cli.fit import fit
 from modelcar.cli.inspect import inspect
 from modelcar.cli.login import login, logout
@@ -56,6 +57,7 @@ app.add_command(ls)
 app.add_command(cat)
 app.add_command(pull)
 app.add_command(inspect)
+app.add_command(diff)
 app.add_command(fit)
 app.add_command(copy)
 app.add_command(verify)

@@ -75,6 +75,10 @@ class LayerFiles:
     files: tuple[ImageFile, ...]
     is_whole: bool = True
 
+    def contents(self) -> list[ImageFile]:
+        """Its entries but folders."""
+        return [file for file in self.files if file.kind != "folder"]
+
 
 @dataclass(frozen=True)
 class ImageTree(ImageHead):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from modelcar.errors import ContentMismatch
@@ -27,6 +27,23 @@ class ModelFiles(Protocol):
             ModelcarError: As the place where it is.
         """
         ...
+
+
+class SomeFiles:
+    """Those of other files whose paths are wanted."""
+
+    def __init__(self, files: ModelFiles, is_wanted: Callable[[str], bool]) -> None:
+        self._files = files
+        self._sizes = {path: size for path, size in files.sizes.items() if is_wanted(path)}
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """See `ModelFiles`."""
+        return self._sizes
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `ModelFiles`."""
+        return self._files.read(path, offset, length)
 
 
 class FilesIn:

@@ -1,6 +1,6 @@
 """Safetensors headers, read by range (safetensors' README, "Format").
 
-A file is 8 bytes (N, little endian), N bytes of JSON, then the tensors' bytes without gaps. One read of 64 KiB is
+A file is 8 bytes (N, little endian), N bytes of JSON, then the tensors' bytes without gaps. One read of 32 KiB is
 mostly enough for the header; the tensors themselves are never read.
 """
 
@@ -23,7 +23,7 @@ MAX_TENSORS = 1_000_000
 """Of a whole model: DeepSeek-V3 has 92,000."""
 
 INDEX = "model.safetensors.index.json"
-_FIRST_READ = 64 * 1024
+_FIRST_READ = 32 * 1024
 _READS_AT_A_TIME = 8
 
 BITS = {
