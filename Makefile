@@ -12,7 +12,7 @@ JOBS ?= auto
 COVERAGE ?= 0
 # What the tests talk to and compare with, as program or program=package.
 PEERS := docker-registry skopeo podman buildah umoci openssl curl busybox=busybox-static htpasswd=apache2-utils \
-    dash strace c++=g++ qemu-s390x-static=qemu-user-static
+    dash strace c++=g++ qemu-s390x-static=qemu-user-static xz=xz-utils bzip2
 # The tests build crane, with the machine's Go or, where it has none, with PyPI's.
 GO := $(if $(shell command -v crane || command -v go),,requirements/go.lock)
 PARALLEL := --numprocesses $(JOBS) --maxprocesses 8
