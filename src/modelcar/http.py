@@ -24,6 +24,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 import urllib3
 
 from modelcar.errors import NetworkError, RateLimited, UsageError
+from modelcar.traffic import Traffic
 
 PIECE = 1024 * 1024
 """Bytes read and sent at a time: 64 KiB costs twice the CPU, 4 MiB gains nothing."""
@@ -44,8 +45,8 @@ Body = bytes | Iterable[bytes]
 class Response:
     """An answer whose body is still to be read. Use it as a context manager: leaving gives the connection back."""
 
-    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str) -> None:
-        self._raw = raw
+    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str, traffic: Traffic) -> None:
+        self._raw, self._traffic = raw, traffic
         self.url = url
         self.status = raw.status
         self.headers: Mapping[str, str] = raw.headers
@@ -65,7 +66,7 @@ class Response:
             NetworkError: The connection broke, or was silent for too long.
         """
         try:
-            return self._raw.read(size, decode_content=False)
+            return self._traffic.counted(self._raw.read(size, decode_content=False))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _broken(error, self.url) from None
 
@@ -130,6 +131,7 @@ class Http:
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._context: ssl.SSLContext | None = None
         self._agent = f"modelcar/{version('modelcar')}"
+        self.traffic = Traffic()
 
     @property
     def has_own_ca(self) -> bool:
@@ -158,6 +160,7 @@ class Http:
             NetworkError: No connection, a broken one, or a certificate that isn't trusted.
         """
         started = time.monotonic()
+        self.traffic.ask()
         patience = self.silence if silence is None else silence
         # The time to connect is also the longest that a piece of a body may take, and slow uplinks need more for that.
         guarded = _Guarded(body) if body is not None and not isinstance(body, bytes) else None
@@ -181,7 +184,7 @@ class Http:
         if raw.status == 407:
             raw.close()
             raise _refused_by_proxy(_host(url))
-        return Response(raw, url)
+        return Response(raw, url, self.traffic)
 
     def follow(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, silence: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from modelcar.base import PLATFORMS, layer
@@ -146,7 +146,7 @@ def inspect(
 
 def _of_source(place: SourcePlace, file: str | None) -> Inspection:
     snapshot = place.source.snapshot()
-    facts, why = _facts(place.files, file or place.file, ())
+    facts, why = facts_of(place.files, file or place.file, ())
     per_token, state = _cache(facts)
     return Inspection(
         location=snapshot.location,
@@ -167,8 +167,8 @@ def _of_source(place: SourcePlace, file: str | None) -> Inspection:
 def inspect_image(place: ImagePlace, file: str | None = None) -> Inspection:
     """The same of an image that is open. `file` is which GGUF model, where there are several."""
     tree = place.files.tree
-    notes = [_beginning_only(number, known) for number, known in enumerate(tree.layers) if not known.is_whole]
-    facts, why = _facts(place.files, file, notes)
+    notes = [beginning_only(number, known) for number, known in enumerate(tree.layers) if not known.is_whole]
+    facts, why = facts_of(place.files, file, notes)
     per_token, state = _cache(facts)
     platforms = read_platforms(tree)
     notes += [
@@ -198,7 +198,8 @@ def inspect_image(place: ImagePlace, file: str | None = None) -> Inspection:
     )
 
 
-def _beginning_only(number: int, known: LayerFiles) -> str:
+def beginning_only(number: int, known: LayerFiles) -> str:
+    """What to say of a layer of which not all was looked at."""
     kind = media.compression(known.descriptor.media_type)
     why = f"is {kind}" if kind else "can't be read by range"
     return f"layer {number} {why}: only the first {DEPTH:,} of its {known.descriptor.size:,} bytes were looked at"
@@ -211,11 +212,26 @@ def _stated(place: ImagePlace) -> str | None:
         return None
 
 
-def _facts(files: ModelFiles, gguf: str | None, notes: Iterable[str]) -> tuple[Facts | None, str]:
-    """The facts, or why there are none. Where not all layers were seen, at least what the configuration says."""
+def facts_of(
+    files: ModelFiles,
+    gguf: str | None,
+    notes: Iterable[str],
+    read: Callable[[ModelFiles, str | None], Facts] = read_facts,
+) -> tuple[Facts | None, str]:
+    """The facts, or why there are none. Where not all layers were seen, at least what the configuration says.
+
+    Args:
+        files: Of the model.
+        gguf: Which GGUF model, where there are several.
+        notes: What was not seen; none where all was.
+        read: How they are read.
+
+    Raises:
+        Denied, NetworkError: As the store says. Whatever else goes wrong is told.
+    """
     partly = any(notes)
     try:
-        found = read_facts(files, gguf)
+        found = read(files, gguf)
         return (replace(found, notes=(*found.notes, _MORE)) if partly and not _is_indexed(files, found) else found), ""
     except (Denied, NetworkError):
         raise

@@ -20,13 +20,14 @@ MAY_IMPORT = {
     "settings": {"errors"},
     "retry": {"errors", "events"},
     "parallel": {"retry"},
-    "http": {"errors"},
+    "traffic": set(),
+    "http": {"errors", "traffic"},
     "oci": {"errors"},
     "model": {"errors"},
     "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
-    "kserve": {"errors", "oci"},
+    "kserve": {"errors", "model", "oci"},
     "build": {
         "base", "errors", "events", "http", "image", "kserve", "oci", "parallel", "retry", "settings", "sources",
         "stores",
@@ -37,10 +38,11 @@ MAY_IMPORT = {
     "difference": {
         "build", "errors", "image", "inspection", "look", "model", "oci", "retry", "settings", "sources",
     },
+    "check": {"errors", "http", "image", "inspection", "kserve", "model", "oci", "retry", "settings", "stores"},
     "fs": {"errors", "image", "settings"},
     "cli": {
-        "build", "difference", "errors", "events", "http", "image", "inspection", "kserve", "look", "model", "oci",
-        "retry", "settings", "sources", "stores",
+        "build", "check", "difference", "errors", "events", "http", "image", "inspection", "kserve", "look", "model",
+        "oci", "retry", "settings", "sources", "stores",
     },
 }  # fmt: skip
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from modelcar.cli.build import build
 from modelcar.cli.cat import cat
+from modelcar.cli.check import check
 from modelcar.cli.completion import completion
 from modelcar.cli.containerfile import containerfile
 from modelcar.cli.copy import copy
@@ -58,6 +59,7 @@ app.add_command(cat)
 app.add_command(pull)
 app.add_command(inspect)
 app.add_command(diff)
+app.add_command(check)
 app.add_command(fit)
 app.add_command(copy)
 app.add_command(verify)

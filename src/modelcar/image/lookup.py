@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from modelcar.errors import ContentMismatch, NotFound, Refused
@@ -18,6 +18,9 @@ from modelcar.retry import Patience
 
 MODELS = "models/"
 """Where an image keeps its model."""
+
+LARGEST_BASE = 64 * 1024**2
+"""Bytes of a compressed layer that is read to its end to see whether there is a shell in it."""
 
 
 class ImageFiles:
@@ -74,6 +77,25 @@ class ImageFiles:
         """All that the image holds. Raises as `read_tree`."""
         with self._lock:
             self._walk([number for number in range(len(self.head.manifest.layers)) if number not in self._read])
+            return self._above(0)
+
+    def outline(self) -> ImageTree:
+        """All that the image holds, as annotations say it where they do; the size of such a file is -1 until `find`.
+
+        Layers of which not all was read say so, and those that are no tar. A layer that may be of a base is read whole
+        up to `LARGEST_BASE`, whatever `depth` is. Raises as `read_tree`.
+        """
+        layers = self.head.manifest.layers
+        with self._lock:
+            self._stub()
+            for number, layer in enumerate(layers):
+                if media.compression(layer.media_type) is None:
+                    self._read.setdefault(number, LayerFiles(layer, (), is_whole=False))
+            unknown = [n for n in range(len(layers)) if n not in self._read and n not in self._stubs]
+            bases = [number for number in _leading_bases(layers) if number in unknown]
+            if bases:
+                self._read |= walk(self.head, bases, self._patience, self._listener, LARGEST_BASE)
+            self._walk([number for number in unknown if number not in bases])
             return self._above(0)
 
     def is_plain(self, file: ImageFile) -> bool:
@@ -134,9 +156,7 @@ class ImageFiles:
         """Look into the layers above the uppermost one that is costly and unread, and only then into that one."""
         layers = self.head.manifest.layers
         plain = [n for n, layer in enumerate(layers) if media.compression(layer.media_type) == ""]
-        for number, layer in enumerate(layers):
-            if number not in self._read and (known := stub(layer, number)):
-                self._stubs[number] = known
+        self._stub()
         unseen = [number for number in reversed(plain) if number not in self._read and number not in self._stubs]
         self._walk(unseen[:1])
         if self._store.has_ranges:  # the first one has shown it
@@ -152,6 +172,11 @@ class ImageFiles:
                 return found
             else:
                 self._walk([max(unread)])
+
+    def _stub(self) -> None:
+        for number, layer in enumerate(self.head.manifest.layers):
+            if number not in self._read and (known := stub(layer, number)):
+                self._stubs[number] = known
 
     def _walk(self, numbers: list[int]) -> None:
         if len(numbers) == 1 and not media.compression(self.head.manifest.layers[numbers[0]].media_type):
@@ -175,3 +200,13 @@ class ImageFiles:
         near = difflib.get_close_matches(path, names, 3)
         hint = f"did you mean {', '.join(near)}?" if near else "modelcar ls -R shows what it holds"
         return NotFound(f"{self.head.location} has no file /{wanted}", hint)
+
+
+def _leading_bases(layers: Sequence[Descriptor]) -> list[int]:
+    """The lowest compressed layers, as long as they are small: what stands on them is the model."""
+    found = []
+    for number, layer in enumerate(layers[:-1]):
+        if not media.compression(layer.media_type) or layer.size > LARGEST_BASE:
+            break
+        found.append(number)
+    return found

@@ -49,6 +49,7 @@ class ImageFile:
         layer: The layer's number, from 0.
         offset: Where its content begins in the uncompressed tar.
         spelled: The name as the tar has it, where that is another than the path.
+        group: Number of the group that it belongs to.
     """
 
     path: str
@@ -59,6 +60,7 @@ class ImageFile:
     layer: int
     offset: int
     spelled: str = ""
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +359,8 @@ def entries(opened: TarInput, layer: int) -> Iterator[ImageFile]:
             )  # fmt: skip
             path = normal(member.name)
             spelled = "" if member.name == path else member.name
-            yield ImageFile(path, kind, member.size, member.mode, member.linkname, layer, member.offset_data, spelled)
+            at = member.offset_data
+            yield ImageFile(path, kind, member.size, member.mode, member.linkname, layer, at, spelled, member.gid)
         if opened.last.strip(b"\0"):
             raise ValueError("where the next file should begin stands something else: a size before it is wrong")
 

@@ -24,6 +24,9 @@ _MTP = re.compile(r"(?:^|\.)mtp[._]")
 _MTP_PART = re.compile(r"(?:^|\.)(?:nextn|eh_proj)(?:\.|$)")
 _OTHER_TOWER = re.compile(r"vision|visual|audio|image|multi_?modal")
 _KEYS = re.compile(r"(?:^|\.)layers\.(\d+)\.(?:self_attn|attention|attn|mixer)\.([kv])_proj\.weight$")
+FEW_SHARDS = 4
+"""Files of weights that `estimate_facts` opens all."""
+
 _PLAIN = {"BF16", "F16", "F32", "F8_E4M3", "F8_E5M2"}
 
 
@@ -43,6 +46,9 @@ class Facts:
         chat_template: Where it is; None where there is none.
         tensors: All of the checkpoint.
         notes: What a reader should know besides.
+        estimated: Whether parameters and bytes were reckoned from a part of the weights.
+        own_code: Whether the model needs Python code of its own (`auto_map` in config.json), which vLLM runs only when
+            it is told to trust it.
     """
 
     format: str
@@ -56,6 +62,8 @@ class Facts:
     chat_template: str | None
     tensors: tuple[Tensor, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    estimated: bool = False
+    own_code: bool = False
 
     @property
     def dtype(self) -> str:
@@ -139,7 +147,14 @@ def _from_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | None,
         chat_template=_chat_template(files),
         tensors=tuple(tensors),
         notes=tuple(notes),
+        own_code=_has_own_code(config),
     )
+
+
+def _has_own_code(config: Mapping[str, Any] | None) -> bool:
+    """As transformers decides it: `auto_map` names the class of a model in the repository."""
+    named = (config or {}).get("auto_map")
+    return isinstance(named, dict) and any(str(key).startswith("AutoModel") for key in named)
 
 
 def _quantization(config: dict[str, Any] | None, modelopt: dict[str, Any] | None = None) -> Quantization | None:
@@ -273,6 +288,7 @@ def _without_tensors(files: ModelFiles, folder: str, config: dict[str, Any] | No
         chat_template=_chat_template(files),
         tensors=(),
         notes=tuple(notes),
+        own_code=_has_own_code(config),
     )
 
 
@@ -283,3 +299,39 @@ def _chat_template(files: ModelFiles) -> str | None:
     if "tokenizer_config.json" in files.sizes and read_object(files, "tokenizer_config.json").get("chat_template"):
         return "tokenizer_config.json"
     return None
+
+
+def estimate_facts(files: ModelFiles, gguf: str | None = None) -> Facts:
+    """The facts of a model of which not every file is opened: of many shards one stands for all.
+
+    Arguments and errors as for `read_facts`. Bytes are those of the files, parameters and types in the proportions of
+    the shard that was looked at.
+    """
+    folder = _folder(files)
+    inner = FilesIn(files, folder)
+    weights = [] if gguf else safetensors.checkpoint_files(inner)
+    if len(weights) <= FEW_SHARDS:
+        return read_facts(files, gguf)
+    config = _config(inner)
+    middle = weights[len(weights) // 2]  # the first and the last hold embeddings
+    tensors = safetensors.sample_header(inner, middle)
+    seen = sum(tensor.size for tensor in tensors)
+    whole = sum(inner.sizes[path] for path in weights) - len(weights) * (inner.sizes[middle] - seen)
+    modelopt = read_object(inner, "hf_quant_config.json") if "hf_quant_config.json" in inner.sizes else None
+    quantization = _quantization(config, modelopt) or quantization_seen(tensors)
+    counted = parameters(tensors, quantization, tied=False)
+    return Facts(
+        format="safetensors",
+        folder=folder,
+        architecture=read_architecture(config) if config else None,
+        parameters=round(counted * whole / seen) if counted is not None and seen else None,
+        weight_bytes=whole,
+        mtp_bytes=0,
+        dtypes={kind: round(size * whole / seen) for kind, size in dtypes(tensors).items()} if seen else {},
+        quantization=quantization,
+        chat_template=_chat_template(inner),
+        tensors=(),
+        notes=(f"reckoned from one of {len(weights):,} files of weights",),
+        estimated=True,
+        own_code=_has_own_code(config),
+    )

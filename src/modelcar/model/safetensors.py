@@ -48,6 +48,25 @@ def read_header(files: ModelFiles, path: str) -> list[Tensor]:
         ModelcarError: As `ModelFiles.read`.
     """
     size = files.sizes[path]
+    header = _header(files, path, size)
+    tensors = _tensors(path, header)
+    data, end = size - 8 - len(header), sum(tensor.size for tensor in tensors)
+    if end != data:
+        raise ContentMismatch(f"{path} has {data:,} bytes of tensors, its header says {end:,}", "get the file again")
+    return tensors
+
+
+def sample_header(files: ModelFiles, path: str) -> list[Tensor]:
+    """The same of a file whose size is only known to be no more than stated. Raises as `read_header`."""
+    size = files.sizes[path]
+    header = _header(files, path, size)
+    tensors = _tensors(path, header)
+    if 8 + len(header) + sum(tensor.size for tensor in tensors) > size:
+        raise ContentMismatch(f"{path}: its header tells of tensors behind the end of its {size:,} bytes")
+    return tensors
+
+
+def _header(files: ModelFiles, path: str, size: int) -> bytes:
     first = files.read(path, 0, min(size, _FIRST_READ))
     length = int.from_bytes(first[:8], "little")
     if len(first) < 8 or length > size - 8:
@@ -57,11 +76,11 @@ def read_header(files: ModelFiles, path: str) -> list[Tensor]:
     header = first[8 : 8 + length]
     if len(header) < length:
         header += files.read(path, 8 + len(header), length - len(header))
-    return _tensors(path, header, size - 8 - length)
+    return header
 
 
-def _tensors(path: str, header: bytes, data: int) -> list[Tensor]:
-    """What a header lists, held against the bytes behind it."""
+def _tensors(path: str, header: bytes) -> list[Tensor]:
+    """What a header lists, each held against the one before it."""
     try:
         raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
@@ -79,8 +98,6 @@ def _tensors(path: str, header: bytes, data: int) -> list[Tensor]:
             raise ContentMismatch(f"{path}: the header gives {name[:200]!r} bytes that can't be its own")
         tensors.append(Tensor(name, entry.dtype, tuple(entry.shape), end - begin))
         at = end
-    if at != data:
-        raise ContentMismatch(f"{path} has {data:,} bytes of tensors, its header says {at:,}", "get the file again")
     return tensors
 
 

@@ -1,0 +1,336 @@
+"""Looking at an image as KServe will: is it there, which modes take it, what is wrong with it. No weights are pulled.
+
+One function, `check`, that `modelcar check` prints; and `check_before_deploying`, which `modelcar render` calls. Which
+findings there are `kserve.check` knows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import cast
+
+from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
+from modelcar.http import Http
+from modelcar.image.frugal import FrugalStore
+from modelcar.image.head import ImageHead, read_head
+from modelcar.image.lookup import MODELS, ImageFiles
+from modelcar.image.tree import ImageFile, ImageTree
+from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
+from modelcar.kserve.check import REFUSED, Finding, Seen, failures, findings
+from modelcar.kserve.versions import Scheme
+from modelcar.model import Facts, estimate_facts, read_facts
+from modelcar.oci import Digest, Platform, media, parse_platform
+from modelcar.oci.reference import parse_reference
+from modelcar.retry import Patience
+from modelcar.settings import Access
+from modelcar.stores import Location, Store, locate
+from modelcar.stores.registry.credentials import find_credentials
+
+MOST_PARTS = 300
+"""Requests for the headers of plain layers, of which each member costs one."""
+
+TRIES = 2
+"""How often a registry is asked: whoever deploys or checks is waiting."""
+
+_ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
+_WEIGHTS = (".safetensors", ".gguf")
+_EXACT = 8
+_log = logging.getLogger("modelcar.check")
+
+
+class ImageCheck(StrEnum):
+    """What becomes of a deployment whose image can't be looked at from here, or is not as it should be."""
+
+    REQUIRE = "require"
+    WARN = "warn"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of an image.
+
+    Attributes:
+        name: As it was named, without a scheme.
+        scheme: The mode that was asked for.
+        platform: That of the nodes.
+        unchecked: Why it was not looked at; empty where it was.
+        digest: Of what the name meant when it was looked at; None where it wasn't.
+        location: The name pinned to that digest.
+        platforms: What the image is for.
+        size: Bytes of its layers as stored.
+        layers: How many.
+        findings: All of them.
+        facts: Of the model; None where none was found, or it can't be read.
+        no_facts: Why there are none.
+        requests: Sent over the network.
+        received: Bytes that were received.
+    """
+
+    name: str
+    scheme: Scheme
+    platform: str
+    unchecked: str = ""
+    digest: Digest | None = None
+    location: str = ""
+    platforms: tuple[str, ...] = ()
+    size: int | None = None
+    layers: int = 0
+    findings: tuple[Finding, ...] = ()
+    facts: Facts | None = None
+    no_facts: str = ""
+    requests: int = field(default=0, compare=False)
+    received: int = field(default=0, compare=False)
+
+    @property
+    def failures(self) -> list[Finding]:
+        """The errors in the mode that was asked for."""
+        return failures(self.findings, self.scheme)
+
+
+def check(
+    text: str,
+    *,
+    scheme: Scheme | None = None,
+    arch: str = "amd64",
+    full: bool = False,
+    access: Access | None = None,
+    patience: Patience | None = None,
+) -> Checked:
+    """Look at an image.
+
+    Args:
+        text: `HOST/REPOSITORY:TAG`, also with `oci://`, `oci+native://` or `oci+fetch://`; a layout, an archive.
+        scheme: The mode to judge by; by default the one that `text` says, else modelcar.
+        arch: Architecture of the nodes, as Kubernetes says it (`kubernetes.io/arch`).
+        full: Read all that is needed to say everything, however much that is.
+        access: How registries are reached.
+        patience: How requests are tried again.
+
+    Raises:
+        NotFound: No such image.
+        Denied, NetworkError: As the registry says.
+        ContentMismatch: It is no image, or damaged.
+        UsageError: The words are wrong.
+    """
+    named, name = split_scheme(text)
+    access, patience = access or Access(), patience or Patience(tries=TRIES)
+    asked = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
+    http = Http(ca_file=access.ca_file)
+    location = locate(name, http, access, patience)
+    frugal = FrugalStore(location.store, None if full else MOST_PARTS)
+    head = _head(replace(location, store=cast(Store, frugal)), _platform(arch))
+    frugal.know(head.manifest.layers)
+    done = _look(asked, head, frugal, location, full, patience)
+    _log.info("read %s bytes in %d requests", f"{http.traffic.received:,}", http.traffic.requests)
+    return replace(done, requests=http.traffic.requests, received=http.traffic.received)
+
+
+def check_before_deploying(
+    text: str,
+    how: ImageCheck,
+    *,
+    scheme: Scheme | None = None,
+    arch: str = "amd64",
+    access: Access | None = None,
+    patience: Patience | None = None,
+) -> Checked:
+    """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
+
+    With `warn`, a registry that can't be reached or refuses makes a `Checked` that says in `unchecked` why, without a
+    digest: from where one deploys, one doesn't see what nodes see. Other arguments as for `check`.
+
+    Raises:
+        Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
+        NotFound: No such image, and whoever asked may see it.
+        Denied, NetworkError: With `require`.
+        UsageError, ContentMismatch: As `check`.
+    """
+    named, name = split_scheme(text)
+    nothing = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
+    if how is ImageCheck.OFF:
+        return replace(nothing, unchecked="it was not looked at (--image-check off)")
+    try:
+        done = check(text, scheme=scheme, arch=arch, access=access, patience=patience)
+    except (Denied, NetworkError) as error:
+        if how is ImageCheck.REQUIRE:
+            raise
+        return replace(nothing, unchecked=error.what)
+    except NotFound as error:
+        if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
+            raise
+        return replace(nothing, unchecked=f"{error.what}, or can't be seen without credentials")
+    for finding in done.failures:
+        if how is ImageCheck.REQUIRE or finding.rule in REFUSED:
+            raise Refused(f"{done.name}: {finding.reason}", finding.fix)
+    return done
+
+
+def split_scheme(text: str) -> tuple[Scheme | None, str]:
+    """The mode that a `storageUri` names, and the image without it."""
+    for scheme in Scheme:
+        if text.startswith(f"{scheme}://") and not text.startswith("oci:///"):
+            return scheme, text.removeprefix(f"{scheme}://")
+    return None, text
+
+
+def _platform(arch: str) -> Platform:
+    """Of nodes: `amd64`, `arm64/v8`.
+
+    Raises:
+        UsageError: It is none.
+    """
+    text = _ALIASES.get(arch.strip().lower(), arch.strip().lower()).removeprefix("linux/")
+    try:
+        return parse_platform(f"linux/{text}")
+    except UsageError:
+        raise UsageError(f"--arch {arch!r} is no architecture", "write it like amd64 or arm64") from None
+
+
+def _may_see(name: str, access: Access) -> bool:
+    """Whether there are credentials for an image's registry, or it is on this machine."""
+    with suppress(UsageError):
+        reference = parse_reference(name.removeprefix("docker://"))
+        return find_credentials(reference.registry, reference.repository, access.authfile) is not None
+    return True
+
+
+def _head(location: Location, wanted: Platform) -> ImageHead:
+    """The image for a platform; where it isn't for that one, its first."""
+    try:
+        return read_head(location, wanted)
+    except NotFound as missing:
+        head = read_head(location)
+        if any(platform.meets(wanted) for platform in head.platforms):
+            raise missing from None
+        return head
+
+
+def _look(
+    asked: Checked, head: ImageHead, frugal: FrugalStore, location: Location, full: bool, patience: Patience
+) -> Checked:
+    image = ImageFiles(head, patience, depth=None if full else DEPTH)
+    tree = image.tree() if full else image.outline()
+    frugal.lift()
+    partly = [
+        _unseen(number, known.descriptor.media_type, beginning_only(number, known))
+        for number, known in enumerate(tree.layers)
+        if not known.is_whole and media.compression(known.descriptor.media_type) is not None
+    ]
+    traits = traits_of(tree)
+    facts, why = None, ""
+    if traits.has_models is not False:
+        files = _Files(image, tree)
+        facts, why = facts_of(files, None, partly, read_facts if full else estimate_facts)
+        facts = _estimated(facts, tree) if partly and facts else facts
+    seen = Seen(
+        traits=traits,
+        wanted=asked.platform,
+        platforms=tuple(map(str, head.platforms)),
+        is_pinned=location.digest is not None or location.is_path,
+        tag=location.tag,
+        folder=facts.folder if facts else "",
+        partly_seen=tuple(partly),
+        **_access(tree),
+    )
+    return replace(
+        asked,
+        digest=head.digest,
+        location=str(location) if location.digest else f"{location}@{head.digest}",
+        platforms=seen.platforms,
+        size=sum({layer.digest: layer.size for layer in head.manifest.layers}.values()),
+        layers=len(head.manifest.layers),
+        findings=findings(seen),
+        facts=facts,
+        no_facts=why,
+    )
+
+
+def _unseen(number: int, media_type: str, why: str) -> str:
+    return why if media.compression(media_type) else f"layer {number}: not all of its files were asked for"
+
+
+def _estimated(facts: Facts, tree: ImageTree) -> Facts:
+    """The facts where weights may lie in what wasn't seen: at the most as many as the layers' sizes allow."""
+    hidden = sum(known.descriptor.size for known in tree.layers if not known.is_whole)
+    seen = facts.weight_bytes or 0
+    if hidden <= seen:
+        return facts
+    counted = facts.parameters
+    ratio = counted / seen if counted and seen else 0.5
+    width = "in the proportions of those that were seen" if counted and seen else "taken as 16 bits each"
+    notes = (*facts.notes, f"weights and parameters are estimated from the layers' sizes, {width}")
+    return replace(facts, weight_bytes=hidden, parameters=round(hidden * ratio), estimated=True, notes=notes)
+
+
+def _access(tree: ImageTree) -> dict[str, tuple[str, ...]]:
+    """Which of the model's files not every user may read, and which are links to elsewhere."""
+    unreadable: list[str] = []
+    group: list[str] = []
+    out: list[str] = []
+    for path, file in tree.files().items():
+        if not f"{path}/".startswith(MODELS):
+            continue
+        if file.kind == "symlink":
+            if _leads_out(path, file.target):
+                out.append(path)
+            continue
+        content = tree.content_of(file) or file
+        needed = 0o5 if content.kind == "folder" else 0o4
+        if content.mode & needed != needed:
+            in_group = content.group == 0 and (content.mode >> 3) & needed == needed
+            (group if in_group else unreadable).append(path)
+    return {"unreadable": tuple(unreadable), "for_root_group": tuple(group), "leading_out": tuple(out)}
+
+
+def _leads_out(path: str, target: str) -> bool:
+    depth = path.count("/")
+    if target.startswith("/"):
+        return True
+    for part in target.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 1:
+            return True
+    return False
+
+
+class _Files:
+    """The files of an image's model, of which some have no exact size yet: a little more than they have."""
+
+    def __init__(self, image: ImageFiles, tree: ImageTree) -> None:
+        self._image = image
+        paths = [path for path in tree.files() if path.startswith(MODELS)]
+        entries = {path.removeprefix(MODELS): entry for path in paths if (entry := _followed(tree, path))}
+        stubs = [path for path, entry in entries.items() if entry.size < 0]
+        weights = [path for path in stubs if path.endswith(_WEIGHTS)]
+        for path in stubs:
+            if path not in weights or len(weights) <= _EXACT or path.endswith(".gguf"):
+                entries[path] = image.find(path)
+        layers = image.head.manifest.layers
+        self._entries = entries
+        self._sizes = {
+            path: layers[entry.layer].size if entry.size < 0 else entry.size
+            for path, entry in entries.items()
+            if entry.kind == "file"
+        }
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """See `ModelFiles`."""
+        return self._sizes
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `ModelFiles`."""
+        if self._entries[path].size < 0:
+            self._entries[path] = self._image.find(path)
+        return self._image.read_range(self._entries[path], offset, length)
+
+
+def _followed(tree: ImageTree, path: str) -> ImageFile | None:
+    with suppress(ContentMismatch):
+        return tree.follow(path)
+    return None
