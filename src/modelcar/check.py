@@ -36,6 +36,9 @@ MOST_PARTS = 300
 TRIES = 2
 """How often a registry is asked: whoever deploys or checks is waiting."""
 
+SILENCE = 10.0
+"""Seconds after which a silent registry counts as gone."""
+
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 _WEIGHTS = (".safetensors", ".gguf")
 _EXACT = 8
@@ -100,6 +103,7 @@ def check(
     full: bool = False,
     access: Access | None = None,
     patience: Patience | None = None,
+    http: Http | None = None,
 ) -> Checked:
     """Look at an image.
 
@@ -110,6 +114,7 @@ def check(
         full: Read all that is needed to say everything, however much that is.
         access: How registries are reached.
         patience: How requests are tried again.
+        http: Connections; what goes over them is counted.
 
     Raises:
         NotFound: No such image.
@@ -120,10 +125,10 @@ def check(
     named, name = split_scheme(text)
     access, patience = access or Access(), patience or Patience(tries=TRIES)
     asked = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
-    http = Http(ca_file=access.ca_file)
+    http = http or Http(ca_file=access.ca_file, silence=SILENCE)
     location = locate(name, http, access, patience)
     frugal = FrugalStore(location.store, None if full else MOST_PARTS)
-    head = _head(replace(location, store=cast(Store, frugal)), _platform(arch))
+    head = _head(location, frugal, _platform(arch))
     frugal.know(head.manifest.layers)
     done = _look(asked, head, frugal, location, full, patience)
     _log.info("read %s bytes in %d requests", f"{http.traffic.received:,}", http.traffic.requests)
@@ -138,6 +143,7 @@ def check_before_deploying(
     arch: str = "amd64",
     access: Access | None = None,
     patience: Patience | None = None,
+    http: Http | None = None,
 ) -> Checked:
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
@@ -155,7 +161,7 @@ def check_before_deploying(
     if how is ImageCheck.OFF:
         return replace(nothing, unchecked="it was not looked at (--image-check off)")
     try:
-        done = check(text, scheme=scheme, arch=arch, access=access, patience=patience)
+        done = check(text, scheme=scheme, arch=arch, access=access, patience=patience, http=http)
     except (Denied, NetworkError) as error:
         if how is ImageCheck.REQUIRE:
             raise
@@ -199,11 +205,14 @@ def _may_see(name: str, access: Access) -> bool:
     return True
 
 
-def _head(location: Location, wanted: Platform) -> ImageHead:
+def _head(location: Location, frugal: FrugalStore, wanted: Platform) -> ImageHead:
     """The image for a platform; where it isn't for that one, its first."""
+    location = replace(location, store=cast(Store, frugal))  # which is only read
     try:
         return read_head(location, wanted)
     except NotFound as missing:
+        if not frugal.has_read(location.version):
+            raise
         head = read_head(location)
         if any(platform.meets(wanted) for platform in head.platforms):
             raise missing from None

@@ -62,6 +62,11 @@ class FrugalStore:
         with self._lock:
             self._left = None
 
+    def has_read(self, version: str) -> bool:
+        """Whether a manifest is known to be there."""
+        with self._lock:
+            return version in self._manifests
+
     def resolve(self, version: str) -> Descriptor:
         """See `ReadableStore.resolve`."""
         stored = self.manifest(version)
