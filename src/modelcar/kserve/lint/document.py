@@ -1,0 +1,208 @@
+"""YAML as nodes with positions: parsed by libyaml, nothing constructed.
+
+A file's nodes lie one behind the other in arrays, each collection before what it holds, a mapping's keys before their
+values. That costs some 15 bytes a node where PyYAML's own nodes and marks take 300, and a scalar's text is cut from the
+file when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final
+
+from modelcar.kserve.lint.scalars import integer_of, plain_type, tagged_type
+
+PLAIN: Final = 0
+QUOTED: Final = 1
+OTHER: Final = 2
+"""A scalar whose text isn't what stands in the file: folded, escaped, a block."""
+MAPPING: Final = 3
+SEQUENCE: Final = 4
+ALIAS: Final = 5
+
+_BREAK = re.compile(r"\r\n|[\r\n]")
+
+
+class Document:
+    """A file's nodes. A node is a number: its place in the arrays.
+
+    Attributes:
+        name: The file, as the user named it.
+        text: Its content, without a byte order mark.
+        bom: Whether it had one.
+        kinds: What each node is.
+        starts: Where each begins, in characters.
+        ends: Where each ends.
+        after: The node behind it and all that it holds.
+        values: The texts of scalars of kind `OTHER`.
+        tags: The tags of nodes that have one.
+        aliases: The nodes that aliases stand for.
+        roots: The nodes that are documents.
+    """
+
+    __slots__ = (
+        "__dict__", "after", "aliases", "bom", "ends", "kinds", "name", "roots", "starts", "tags", "text", "values",
+    )  # fmt: skip
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.bom = text.startswith("\ufeff")
+        self.text = text[1:] if self.bom else text
+        self.kinds = bytearray()
+        self.starts = array("I")
+        self.ends = array("I")
+        self.after = array("I")
+        self.values: dict[int, str] = {}
+        self.tags: dict[int, str] = {}
+        self.aliases: dict[int, int] = {}
+        self.roots: list[int] = []
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        return [0, *(found.end() for found in _BREAK.finditer(self.text))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character, both from 1 on."""
+        line = bisect_right(self._lines, offset)
+        return line, offset - self._lines[line - 1] + 1
+
+    def line_at(self, offset: int) -> str:
+        """The line in which a character stands."""
+        line, column = self.position(offset)
+        start = offset - column + 1
+        end = self._lines[line] if line < len(self._lines) else len(self.text)
+        return self.text[start:end]
+
+    def value(self, node: int) -> str:
+        """The text of a scalar; empty for what is none."""
+        kind = self.kinds[node]
+        if kind == PLAIN:
+            return self.text[self.starts[node] : self.ends[node]]
+        if kind == QUOTED:
+            return self.text[self.starts[node] + 1 : self.ends[node] - 1]
+        return self.values.get(node, "")
+
+    def type(self, node: int) -> str:
+        """What kubectl reads: `string`, `integer`, `number`, `boolean`, `null`, `object`, `array`, `any`."""
+        kind = self.kinds[node]
+        if node in self.tags and kind <= OTHER:
+            return tagged_type(self.tags[node])
+        if kind == PLAIN:
+            return plain_type(self.text[self.starts[node] : self.ends[node]])
+        if kind <= OTHER:
+            return "string"
+        return "object" if kind == MAPPING else "array" if kind == SEQUENCE else "any"
+
+    def followed(self, node: int) -> int:
+        """The node that an alias stands for, or the node itself."""
+        return self.aliases.get(node, node) if self.kinds[node] == ALIAS else node
+
+    def items(self, mapping: int) -> Iterator[tuple[int, int]]:
+        """The keys and values of a mapping, aliases followed in values; merged ones (`<<`) last."""
+        merged: list[int] = []
+        node, end, after = mapping + 1, self.after[mapping], self.after
+        while node < end:
+            value = after[node]
+            if self.kinds[node] == PLAIN and self.value(node) == "<<":
+                merged.append(self.followed(value))
+            else:
+                yield node, self.followed(value)
+            node = after[value]
+        for place in merged:
+            for part in [place] if self.kinds[place] == MAPPING else [*self.elements(place)]:
+                if self.kinds[part] == MAPPING and part != mapping:
+                    yield from self._own(part)
+
+    def _own(self, mapping: int) -> Iterator[tuple[int, int]]:
+        node, end, after = mapping + 1, self.after[mapping], self.after
+        while node < end:
+            yield node, self.followed(after[node])
+            node = after[after[node]]
+
+    def elements(self, sequence: int) -> Iterator[int]:
+        """The elements of a sequence, aliases followed; nothing for what is none."""
+        if self.kinds[sequence] == SEQUENCE:
+            node, end = sequence + 1, self.after[sequence]
+            while node < end:
+                yield self.followed(node)
+                node = self.after[node]
+
+
+class Node:
+    """One node of a document with a reader's comfort: rules look at objects through it."""
+
+    __slots__ = ("_fields", "document", "index")
+
+    def __init__(self, document: Document, index: int) -> None:
+        self.document = document
+        self.index = index
+        self._fields: dict[str, tuple[int, int]] | None = None
+
+    @property
+    def type(self) -> str:
+        """See `Document.type`."""
+        return self.document.type(self.index)
+
+    @property
+    def text(self) -> str:
+        """The text of a scalar; empty for what is none."""
+        return self.document.value(self.index)
+
+    @property
+    def string(self) -> str:
+        """The text of a string; empty for what is none."""
+        return self.text if self.type == "string" else ""
+
+    @property
+    def integer(self) -> int | None:
+        """The whole number, None for what is none."""
+        return integer_of(self.text) if self.type in ("integer", "number") else None
+
+    @property
+    def start(self) -> int:
+        """Where it begins, in characters."""
+        return self.document.starts[self.index]
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.document.ends[self.index]
+
+    def fields(self) -> dict[str, tuple[int, int]]:
+        """Of a mapping, key and value by the key's text; the first of equal keys counts."""
+        if self._fields is None:
+            self._fields = {}
+            document = self.document
+            if document.kinds[self.index] == MAPPING:
+                for key, value in document.items(self.index):
+                    self._fields.setdefault(document.value(key), (key, value))
+        return self._fields
+
+    def get(self, *path: str) -> Node | None:
+        """The node at a path of keys, None where there is none or it is null."""
+        node = self
+        for key in path:
+            found = node.fields().get(key)
+            if found is None:
+                return None
+            node = Node(node.document, found[1])
+        return None if node.document.kinds[node.index] <= OTHER and node.type == "null" else node
+
+    def key(self, name: str) -> Node | None:
+        """The node of a key itself."""
+        found = self.fields().get(name)
+        return Node(self.document, found[0]) if found else None
+
+    def pairs(self) -> Iterator[tuple[Node, Node]]:
+        """Keys and values of a mapping."""
+        for key, value in self.fields().values():
+            yield Node(self.document, key), Node(self.document, value)
+
+    def elements(self) -> Iterator[Node]:
+        """The elements of a list."""
+        for element in self.document.elements(self.index):
+            yield Node(self.document, element)

@@ -1,0 +1,145 @@
+"""From text to nodes: libyaml's events, put into the arrays of a `Document`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from yaml import events
+from yaml.cyaml import CParser
+
+from modelcar.errors import ModelcarError
+from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document
+
+_DEEPEST = 100
+_MOST = 4_000_000
+"""So many nodes has a file of 10 MB that is made of nothing else."""
+
+
+class Unparsable(ModelcarError):
+    """Text that is no YAML.
+
+    Args:
+        what: What is wrong there.
+        offset: Where, in characters from the start.
+    """
+
+    def __init__(self, what: str, offset: int) -> None:
+        super().__init__(what)
+        self.offset = offset
+
+
+def parse(document: Document) -> None:
+    """Read a document's text into its nodes.
+
+    Raises:
+        Unparsable: It is no YAML, nested too deep, or has too many nodes. What stands before is there.
+    """
+    try:
+        _Builder(document).run()
+    except yaml.reader.ReaderError as error:
+        before = document.text.encode()[: int(error.position)]  # libyaml counts bytes here, and characters elsewhere
+        raise Unparsable(_reader_problem(error), len(before.decode(errors="ignore"))) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        offset = min(int(mark.index), len(document.text)) if mark else len(document.text)
+        raise Unparsable(_problem(document, error, offset), offset) from error
+
+
+class _Builder:
+    """Takes each event once. Its methods are what a file's time is spent in."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._anchors: dict[str, int] = {}
+        self._open: list[int] = []
+
+    def run(self) -> None:
+        next_event = CParser(self._document.text).get_event
+        methods = {
+            events.ScalarEvent: self._scalar,
+            events.MappingStartEvent: self._start,
+            events.SequenceStartEvent: self._start,
+            events.MappingEndEvent: self._end,
+            events.SequenceEndEvent: self._end,
+            events.AliasEvent: self._alias,
+            events.DocumentEndEvent: self._document_end,
+        }.get
+        while (event := next_event()) is not None:
+            if method := methods(event.__class__):
+                method(event)
+
+    def _scalar(self, event: Any) -> None:
+        document = self._document
+        node = len(document.kinds)
+        start, end, value, style = event.start_mark.index, event.end_mark.index, event.value, event.style
+        if not style and value == document.text[start:end]:
+            kind = PLAIN
+        elif style in ("'", '"') and value == document.text[start + 1 : end - 1]:
+            kind = QUOTED
+        else:
+            kind = OTHER
+            document.values[node] = value
+        document.kinds.append(kind)
+        document.starts.append(start)
+        document.ends.append(end)
+        document.after.append(node + 1)
+        if not self._open:
+            document.roots.append(node)
+        if event.tag:
+            document.tags[node] = event.tag
+        if event.anchor:
+            self._anchors[event.anchor] = node
+
+    def _start(self, event: Any) -> None:
+        document = self._document
+        node = len(document.kinds)
+        if not self._open:
+            document.roots.append(node)
+        elif len(self._open) >= _DEEPEST:
+            raise Unparsable(f"nested deeper than {_DEEPEST} levels", event.start_mark.index)
+        elif node > _MOST:
+            raise Unparsable(f"more than {_MOST:,} values", event.start_mark.index)
+        self._open.append(node)
+        document.kinds.append(MAPPING if event.__class__ is events.MappingStartEvent else SEQUENCE)
+        document.starts.append(event.start_mark.index)
+        document.ends.append(0)
+        document.after.append(0)
+        if event.tag:
+            document.tags[node] = event.tag
+        if event.anchor:
+            self._anchors[event.anchor] = node
+
+    def _end(self, event: Any) -> None:
+        node = self._open.pop()
+        self._document.ends[node] = event.end_mark.index
+        self._document.after[node] = len(self._document.kinds)
+
+    def _alias(self, event: Any) -> None:
+        document = self._document
+        node = len(document.kinds)
+        target = self._anchors.get(event.anchor)
+        if target is None or not document.after[target]:
+            where = "that no &anchor names" if target is None else "that it is part of itself"
+            raise Unparsable(f"the alias *{event.anchor} stands for something {where}", event.start_mark.index)
+        document.kinds.append(ALIAS)
+        document.starts.append(event.start_mark.index)
+        document.ends.append(event.end_mark.index)
+        document.after.append(node + 1)
+        document.aliases[node] = target
+
+    def _document_end(self, _event: Any) -> None:
+        self._anchors.clear()
+
+
+def _problem(document: Document, error: yaml.MarkedYAMLError, offset: int) -> str:
+    problem = error.problem or str(error)
+    line = document.line_at(offset)
+    if "\t" in line[: len(line) - len(line.lstrip())] or "\t" in document.text[offset : offset + 1]:
+        return f"{problem}: there is a tab, and YAML is indented by spaces"
+    return f"{problem} {error.context}" if error.context else problem
+
+
+def _reader_problem(error: yaml.reader.ReaderError) -> str:
+    shown = f" (#x{error.character:04x})" if isinstance(error.character, int) else ""
+    return f"a character that YAML doesn't allow{shown}"
