@@ -1,0 +1,98 @@
+"""What is wrong, where, and how it is put right; and the collection of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from modelcar.kserve.lint.catalog import Severity, rules
+from modelcar.kserve.lint.document import Document, Node
+
+_IGNORE = re.compile(r"#\s*modelcar:\s*ignore=([\w,\- ]+)")
+_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Text to put in place of other text.
+
+    Attributes:
+        start: Where, in characters from the start of the document.
+        end: Where what is replaced ends.
+        text: What stands there afterwards.
+    """
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake at one place.
+
+    Attributes:
+        rule: Its rule's id.
+        severity: How bad it is.
+        file: As the user named it; `-` for stdin.
+        line: From 1 on.
+        column: From 1 on, in characters.
+        message: What is wrong, with the values that are there.
+        fix: What to do; empty where the rule's page says all.
+        edit: The fix as a change of the text, where it is safe to make without asking.
+    """
+
+    rule: str
+    severity: Severity
+    file: str
+    line: int
+    column: int
+    message: str
+    fix: str = ""
+    edit: Edit | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """All that was found in some files.
+
+    Attributes:
+        ignored: Ids that the user doesn't want to hear of.
+        findings: What was found, in the order in which it was.
+        cut: Findings that were left out, by file: one file tells no more than a thousand.
+    """
+
+    ignored: Collection[str] = ()
+    findings: list[Finding] = field(default_factory=list)
+    cut: dict[str, int] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, rule: str, node: Node, message: str, fix: str = "", edit: Edit | None = None) -> None:
+        """Note a finding at a node."""
+        self.add_at(rule, node.document, node.start, message, fix, edit)
+
+    def add_at(
+        self, rule: str, document: Document, offset: int, message: str, fix: str = "", edit: Edit | None = None
+    ) -> None:
+        """Note a finding at an offset of a document, unless the user or the line says to ignore it."""
+        if rule in self.ignored or rule in _ignored_by(document, offset):
+            return
+        count = self._counts[document.name] = self._counts.get(document.name, 0) + 1
+        if count > _MOST:
+            self.cut[document.name] = count - _MOST
+            return
+        line, column = document.position(offset)
+        severity = rules()[rule].severity
+        self.findings.append(Finding(rule, severity, document.name, line, column, message, fix, edit))
+
+
+def _ignored_by(document: Document, offset: int) -> frozenset[str]:
+    if "modelcar:" not in document.text:
+        return frozenset()
+    found = _IGNORE.search(document.line_at(offset))
+    return frozenset(_words(found[1])) if found else frozenset()
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word.strip() for word in text.split(",") if word.strip())

@@ -1,0 +1,132 @@
+"""Connections: Secrets that the dashboard and odh-model-controller know, and who names them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from modelcar.kserve.lint.document import Node
+from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.objects import Item, World
+from modelcar.kserve.lint.service import CONNECTIONS, Service
+
+PROTOCOL = "opendatahub.io/connection-type-protocol"
+_LEGACY = "opendatahub.io/connection-type-ref"
+_OLD = "opendatahub.io/connection-type"
+_LEGACY_PROTOCOLS = {"uri-v1": "uri", "oci-v1": "oci", "s3": "s3"}
+
+
+def check_secret(item: Item, world: World, report: Report) -> None:
+    """A Secret that is a connection, or that someone names as one."""
+    _data(item, report)
+    protocol = protocol_of(item)
+    if not (
+        protocol or item.annotation(_LEGACY) or item.annotation(_OLD) or _looks_like_one(item) or _is_named(item, world)
+    ):
+        return
+    if not item.annotation(PROTOCOL):
+        kind = _guess(item)
+        fix = f'add the annotation {PROTOCOL}: "{kind}"' if kind else f"add the annotation {PROTOCOL}"
+        if item.annotation(_LEGACY):
+            report.add("connection-protocol-legacy", item.title, f"the connection {item.name} has only {_LEGACY}", fix)
+        else:
+            report.add("connection-protocol", item.title, f"the connection {item.name} has no {PROTOCOL}", fix)
+    _keys(item, protocol or _guess(item), report)
+
+
+def protocol_of(item: Item) -> str:
+    """`uri`, `oci`, `s3`, or what else the Secret says; empty where it says nothing."""
+    return item.annotation(PROTOCOL) or _LEGACY_PROTOCOLS.get(item.annotation(_LEGACY), "")
+
+
+def value_of(item: Item, key: str) -> Node | None:
+    """Where a Secret's key stands, in clear or encoded."""
+    return item.node.get("stringData", key) or item.node.get("data", key)
+
+
+def clear(item: Item, key: str) -> str:
+    """A Secret's value, decoded where it is encoded; empty where it can't be read."""
+    found = item.node.get("stringData", key)
+    if found is not None:
+        return found.text
+    found = item.node.get("data", key)
+    if found is None:
+        return ""
+    try:
+        return base64.b64decode("".join(found.text.split()), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _looks_like_one(item: Item) -> bool:
+    return item.label("opendatahub.io/dashboard") == "true" and bool(_guess(item))
+
+
+def _is_named(item: Item, world: World) -> bool:
+    spaces = world.connected.get(item.name, set())
+    return bool(spaces) and (not item.namespace or "" in spaces or item.namespace in spaces)
+
+
+def _guess(item: Item) -> str:
+    if value_of(item, "OCI_HOST") or value_of(item, ".dockerconfigjson"):
+        return "oci"
+    if value_of(item, "URI") or value_of(item, "https-host"):
+        return "uri"
+    return "s3" if value_of(item, "AWS_S3_BUCKET") else ""
+
+
+def _keys(item: Item, protocol: str, report: Report) -> None:
+    title = item.title
+    if protocol == "uri" and not (value_of(item, "URI") or value_of(item, "https-host")):
+        report.add("connection-keys", title, f"the URI connection {item.name} has no key URI")
+    if protocol == "oci":
+        if not value_of(item, ".dockerconfigjson"):
+            report.add("connection-keys", title, f"the OCI connection {item.name} has no key .dockerconfigjson")
+        _access(item, report)
+    if protocol == "s3" and not value_of(item, "AWS_S3_BUCKET"):
+        report.add("connection-keys", title, f"the S3 connection {item.name} has no key AWS_S3_BUCKET")
+
+
+def _access(item: Item, report: Report) -> None:
+    found = value_of(item, "ACCESS_TYPE")
+    if found is None:
+        return
+    try:
+        kinds = json.loads(clear(item, "ACCESS_TYPE") or "[]")
+    except (ValueError, RecursionError):
+        kinds = [""]
+    if kinds and (not isinstance(kinds, list) or "Pull" not in kinds):
+        report.add("connection-access", found, f"the OCI connection {item.name} isn't for pulling")
+
+
+def _data(item: Item, report: Report) -> None:
+    found = item.node.get("data")
+    for key, value in found.pairs() if found else ():
+        if value.type != "string" or "${" in value.text:
+            continue
+        try:
+            base64.b64decode("".join(value.text.split()), validate=True)
+        except (binascii.Error, ValueError):
+            report.add("secret-base64", value, f"the value of {key.text} isn't base64", "write it below stringData")
+
+
+def check_connection(service: Service, report: Report) -> None:
+    """An object's connection against its URI."""
+    name = service.item.meta("annotations", CONNECTIONS)
+    secret = service.world.find("Secret", name.string, service.item.namespace) if name and name.string else None
+    sources = service.sources()
+    if secret is None or not sources:
+        return
+    uri = sources[0].node
+    protocol = protocol_of(secret) or _guess(secret)
+    if protocol == "oci":
+        host = clear(secret, "OCI_HOST").partition("://")[2] or clear(secret, "OCI_HOST")
+        image = uri.text.partition("://")[2]
+        if host and uri.text.startswith("oci") and not f"{image}/".startswith(f"{host.rstrip('/')}/"):
+            message = f"the image is in {image.partition('/')[0]}, and the connection {secret.name} is for {host}"
+            report.add("connection-host", uri, message)
+    elif protocol == "uri":
+        theirs = clear(secret, "URI") or clear(secret, "https-host")
+        if theirs and theirs != uri.text:
+            report.add("connection-uri", uri, f"the connection {secret.name} has another URI, and on creation it wins")

@@ -1,0 +1,106 @@
+"""Deployment modes, versions, and what the dashboard makes of an object."""
+
+from __future__ import annotations
+
+import re
+
+from modelcar.errors import ModelcarError
+from modelcar.kserve.lint.document import PLAIN, Node
+from modelcar.kserve.lint.findings import Edit, Report
+from modelcar.kserve.lint.scalars import quoted
+from modelcar.kserve.lint.service import DEADLINE, MODE, Service, containers_of
+from modelcar.kserve.versions import LLM_KIND, MODE_WORDS, NEW_MODE_WORDS, Cluster, Flavor, Mode
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
+
+
+def check_mode(service: Service, report: Report) -> None:
+    """The word for the deployment mode."""
+    found = service.item.meta("annotations", MODE)
+    if found is None or service.llm or not found.string or "${" in found.text:
+        return
+    aim, word = service.world.aim, found.text
+    mode = MODE_WORDS.get(word)
+    release = Cluster(aim.flavor, aim.kserve).release if aim.flavor else aim.kserve
+    if mode is None:
+        near = next((known for known in MODE_WORDS if known.lower() == word.lower()), "")
+        fix = f"write {near}" if near else f"one of {', '.join(MODE_WORDS)}"
+        report.add("mode-word", found, f"no KServe knows the deployment mode {word!r}", fix, _word(found, near))
+    elif mode is Mode.KNATIVE and aim.flavor is Flavor.OPENSHIFT_AI_3:
+        report.add("mode-knative", found, f"OpenShift AI 3 has no mode {word}", "take the annotation out")
+    elif release is not None and release < NEW_MODE_WORDS and word == mode.value:
+        message = f"KServe {release} doesn't know {word}: the cluster's default applies"
+        report.add("mode-word", found, message, f"write {mode.legacy}", _word(found, mode.legacy))
+    elif release is not None and release >= NEW_MODE_WORDS and word == mode.legacy:
+        message = f"KServe {release} rewrites {word} as {mode.value}"
+        report.add("mode-legacy", found, message, f"write {mode.value}", _word(found, mode.value))
+
+
+def _word(found: Node, word: str) -> Edit | None:
+    """The change of one word for another one, in the quotes that are there."""
+    if not word or found.document.type(found.index) != "string":
+        return None
+    plain = found.document.kinds[found.index] == PLAIN
+    return Edit(found.start, found.end, word if plain else quoted(word))
+
+
+def check_deadline(service: Service, report: Report) -> None:
+    """The progress deadline: read by Knative only."""
+    for mapping in service.annotations():
+        found = mapping.get(DEADLINE)
+        if found is None:
+            continue
+        mode = service.mode()
+        if mode is Mode.STANDARD:
+            report.add(
+                "progress-deadline",
+                mapping.key(DEADLINE) or found,
+                "the progress deadline does nothing in this mode",
+            )
+        elif mode is None and service.world.aim.flavor is not Flavor.OPENSHIFT_AI_2:
+            message = "the progress deadline does nothing unless the cluster's default mode is Knative"
+            report.add("progress-deadline", mapping.key(DEADLINE) or found, message, f"say the mode: {MODE}")
+        elif found.string and not _DURATION.fullmatch(found.text) and "${" not in found.text:
+            report.add("progress-deadline-value", found, f"{found.text!r} is no duration", "write it as 30m or 1h30m")
+
+
+def check_dashboard(service: Service, report: Report) -> None:
+    """What OpenShift AI makes of an object, where it is for it."""
+    item, aim = service.item, service.world.aim
+    if item.patch or item.kind.endswith("Config"):
+        return
+    exposed = item.label("networking.kserve.io/visibility") == "exposed"
+    if exposed and item.annotation("security.opendatahub.io/enable-auth") != "true":
+        place = item.meta("labels", "networking.kserve.io/visibility") or item.title
+        report.add("route-without-auth", place, "there is a route, and no token is asked for")
+    if not aim.openshift:
+        return
+    if item.label("opendatahub.io/dashboard") != "true":
+        report.add("dashboard-label", item.title, f"the dashboard won't show {item.name}")
+    if aim.flavor is Flavor.OPENSHIFT_AI_2 and service.predictor is not None and not service.llm:
+        for name in ("annotations", "volumes"):
+            key = service.predictor.key(name)
+            if key is not None and service.predictor.get(name) is not None:
+                report.add("dashboard-edit", key, f"an edit in the dashboard drops predictor.{name}")
+
+
+def check_llm(service: Service, report: Report) -> None:
+    """An LLMInferenceService's version and container."""
+    item, aim = service.item, service.world.aim
+    if not service.llm:
+        return
+    place = item.node.get("apiVersion") or item.node
+    if aim.flavor or aim.kserve:
+        cluster = Cluster(aim.flavor or Flavor.KSERVE, aim.kserve)
+        try:
+            cluster.llm_api()
+        except ModelcarError as error:
+            report.add("llm-version", place, error.what, "write an InferenceService")
+        else:
+            since = next((since for since, api in LLM_KIND.items() if item.api.endswith(f"/{api}")), None)
+            if since is not None and cluster.release < since:
+                message = f"{item.api} is there since KServe {since}, and this is for {cluster.release}"
+                report.add("llm-version", place, message, f"write serving.kserve.io/{cluster.llm_api()}")
+    containers = containers_of(service.predictor)
+    if containers and not item.patch and not any(container.name == "main" for container in containers):
+        report.add("llm-container", containers[0].node, "no container is called main")

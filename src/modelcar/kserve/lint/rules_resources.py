@@ -1,0 +1,109 @@
+"""GPUs, shared memory, requests and limits, replicas."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from modelcar.kserve.lint.document import Node
+from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu
+from modelcar.kserve.quantity import is_quantity, parse_quantity
+
+_TENSOR = ("--tensor-parallel-size", "-tp")
+_OTHERS = ("--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp")
+_WITH_SHM = frozenset({"kserve-vllmserver", "kserve-huggingfaceserver"})
+"""KServe's own runtimes that mount shared memory (config/runtimes)."""
+
+
+def check_gpus(service: Service, report: Report) -> None:
+    """The number of GPUs against vLLM's arguments and shared memory."""
+    servers = service.servers()
+    found = next((gpus for server in servers if (gpus := server.gpus()) is not None), None)
+    tensor = service.option_value(*_TENSOR)
+    size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
+    if tensor is not None and size is not None:
+        _against(service, found[2] if found else 0, tensor[0], size, report)
+    elif found and found[2] > 1 and tensor is None and not service.option_value(*_OTHERS) and _is_vllm(service):
+        report.add(
+            "gpu-idle", found[0], f"{found[2]} GPUs, and no --tensor-parallel-size: vLLM uses one",
+            f"add --tensor-parallel-size={found[2]}",
+        )  # fmt: skip
+    if found and found[2] > 1 and not _has_shm(service):
+        report.add("gpu-shm", found[0], f"{found[2]} GPUs, and nothing is mounted at /dev/shm")
+
+
+def _against(service: Service, gpus: int, node: Node, size: int, report: Report) -> None:
+    if _profile(service):
+        return
+    if size > max(gpus, 1):
+        has = f"the Pod has {gpus} GPU{'s' * (gpus != 1)}" if gpus else "the Pod asks for no GPU"
+        report.add(
+            "gpu-tensor-parallel",
+            node,
+            f"--tensor-parallel-size is {size}, and {has}",
+            f"ask for {size}, in requests and limits",
+        )
+    elif size < gpus and not service.option_value(*_OTHERS):
+        report.add("gpu-idle", node, f"--tensor-parallel-size is {size}, and the Pod has {gpus} GPUs")
+
+
+def _profile(service: Service) -> bool:
+    """Whether a hardware profile brings the GPUs: then what is written here isn't all."""
+    named = service.item.meta("annotations", "opendatahub.io/hardware-profile-name") is not None
+    return named and not any(server.gpus() for server in service.servers())
+
+
+def _is_vllm(service: Service) -> bool:
+    if service.llm:
+        return True
+    written = service.model.get("modelFormat", "name") if service.model else None
+    return written is not None and written.text.lower() == "vllm"
+
+
+def _has_shm(service: Service) -> bool:
+    if service.runtime_name is not None and service.runtime_name.text in _WITH_SHM and service.runtime is None:
+        return True
+    return any(server.mounts_shm() for server in service.servers())
+
+
+def check_amounts(service: Service, report: Report) -> None:
+    """Requests against limits, in each container."""
+    containers = containers_of(service.predictor)
+    server = service.server()
+    for container in [*containers, *([server] if server and server.node is service.model else [])]:
+        check_container(container, report)
+
+
+def check_container(container: Container, report: Report) -> None:
+    """A container's requests against its limits."""
+    limits, requests = container.amounts("limits"), container.amounts("requests")
+    for name, (key, value) in requests.items():
+        limit = limits.get(name)
+        if is_gpu(name):
+            if limit is None or _amount(limit[1].text) != _amount(value.text):
+                has = f"limits say {limit[1].text}" if limit else "limits say nothing"
+                report.add("gpu-limits", key, f"requests say {value.text} of {name}, and {has}")
+        elif limit is not None:
+            asked, most = _amount(value.text), _amount(limit[1].text)
+            if asked is not None and most is not None and asked > most:
+                report.add(
+                    "request-over-limit",
+                    value,
+                    f"the request of {value.text} {name} is over the limit, {limit[1].text}",
+                )
+
+
+def _amount(text: str) -> Decimal | None:
+    return parse_quantity(text, "") if is_quantity(text) else None
+
+
+def check_replicas(service: Service, report: Report) -> None:
+    """The least against the most replicas, in each component."""
+    spec = service.item.node.get("spec")
+    names = ("predictor", "transformer", "explainer", "scaling")
+    for part in (spec.get(name) for name in names) if spec else ():
+        least, most = (part.get("minReplicas"), part.get("maxReplicas")) if part else (None, None)
+        if least is None or most is None or least.integer is None or most.integer is None:
+            continue
+        if least.integer > most.integer > 0:
+            report.add("min-over-max", least, f"minReplicas is {least.integer}, and maxReplicas {most.integer}")

@@ -1,0 +1,188 @@
+"""Lint from texts to findings."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from modelcar.kserve.fields import Fields, load_fields
+from modelcar.kserve.lint.document import MAPPING, Document
+from modelcar.kserve.lint.findings import Finding, Report
+from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, objects_of, patches_of
+from modelcar.kserve.lint.parsing import Unparsable, parse
+from modelcar.kserve.lint.rules_connections import check_connection, check_secret
+from modelcar.kserve.lint.rules_model import check_blocked, check_sources
+from modelcar.kserve.lint.rules_modes import check_dashboard, check_deadline, check_llm, check_mode
+from modelcar.kserve.lint.rules_names import check_labels, check_names, check_same
+from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas
+from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
+from modelcar.kserve.lint.schema import Checker
+from modelcar.kserve.lint.service import Service, is_runtime
+
+LARGEST = 10_000_000
+"""Bytes of a file; a larger one is a finding."""
+
+_HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
+"""What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
+_BLOCK = re.compile(r"^[ \t]*(?:\{\{|\{%)|[:-][ \t]+(?:\{\{|\{%)", re.MULTILINE)
+"""A template's block that isn't in quotes."""
+_SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
+    check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
+    check_mode, check_deadline, check_dashboard, check_llm,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file's content.
+
+    Attributes:
+        name: The file, as the user named it; `-` for stdin.
+        data: Its bytes.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        findings: By file, line and column.
+        notes: Files that weren't looked at, and why; fields that nobody knows.
+        passed: How many objects of other kinds there were, by kind.
+        objects: How many objects were checked.
+        unchecked: How many fields stand where not every field is known.
+        cut: Findings left out of files with more than a thousand, by file.
+        documents: The files as they were read, by name: `--fix` changes their text.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    passed: dict[str, int] = field(default_factory=dict)
+    objects: int = 0
+    unchecked: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, Document] = field(default_factory=dict)
+
+
+def lint(
+    texts: Sequence[Text],
+    aim: Aim,
+    *,
+    ignored: Collection[str] = (),
+    fields: Fields | None = None,
+    more: Callable[[Service, Report], None] | None = None,
+) -> Result:
+    """Look at the objects of some files, together.
+
+    Args:
+        texts: The files.
+        aim: What the objects are for.
+        ignored: Ids of rules that aren't wanted.
+        fields: The table of fields; None takes the one that modelcar brings.
+        more: Called for each service after its rules: who looks at images adds what they say.
+    """
+    result, report = Result(), Report(ignored)
+    for text in texts:
+        document = _read(text, report, result)
+        if document is not None:
+            result.documents[document.name] = document
+    world, checker = World(aim), Checker(fields or load_fields(), report)
+    known = checker.kinds
+    patches = patches_of(result.documents.values())
+    for document in result.documents.values():
+        patch = posixpath.normpath(document.name) in patches
+        for node, template in objects_of(document):
+            _take(item_of(node, template, patch), world, checker, known, report)
+    _apply_rules(world, report, more)
+    order = {text.name: index for index, text in enumerate(texts)}
+    result.findings = sorted(report.findings, key=lambda f: (order[f.file], f.line, f.column, f.rule))
+    result.passed, result.objects, result.unchecked = world.passed, len(world.items), checker.unchecked
+    result.cut = report.cut
+    return result
+
+
+def _read(text: Text, report: Report, result: Result) -> Document | None:
+    """A file's nodes, None for one that can't be read or isn't YAML yet."""
+    if len(text.data) > LARGEST:
+        document = Document(text.name, "")
+        report.add_at(
+            "file-too-large", document, 0, f"the file is larger than {LARGEST // 1_000_000} MB: it wasn't read"
+        )
+        return None
+    try:
+        content = text.data.decode()
+    except UnicodeDecodeError as error:
+        document = Document(text.name, text.data[: error.start].decode())
+        message = f"the file isn't UTF-8: byte 0x{text.data[error.start]:02x} at offset {error.start}"
+        report.add_at("not-utf8", document, len(document.text), message)
+        return None
+    document = Document(text.name, content)
+    blocks = "{{" in content or "{%" in content
+    found = _HELM.search(content) if blocks else None
+    if found is None:
+        try:
+            parse(document)
+        except Unparsable as error:
+            found = _BLOCK.search(document.text) if blocks else None
+            if found is None:
+                report.add_at("yaml-syntax", document, error.offset, error.what)
+                return None
+    offset = found.start() if found else _block_at(document) if blocks else None
+    if offset is None:
+        return document
+    line, _ = document.position(offset)
+    result.notes.append(f"{text.name}: skipped: not YAML yet, but a template, by the block at line {line}")
+    return None
+
+
+def _block_at(document: Document) -> int | None:
+    """Where a `{{ }}` block was taken for a mapping in a mapping, None for nowhere."""
+    starts = (document.starts[node] for node, kind in enumerate(document.kinds) if kind == MAPPING)
+    return next((start for start in starts if document.text.startswith("{{", start)), None)
+
+
+def _take(item: Item | None, world: World, checker: Checker, known: Collection[str], report: Report) -> None:
+    """Take an object in, if its kind is one that lint knows, and hold it against the table."""
+    if item is None:
+        return
+    type_ = checker.kinds.get(f"{item.api}/{item.kind}")
+    if type_ is None:
+        served = [kind.rpartition("/")[0] for kind in known if kind.endswith(f"/{item.kind}")]
+        if served and item.api.startswith(SERVING):
+            place = item.node.get("apiVersion") or item.node
+            message = f"{item.kind} isn't in {item.api}"
+            report.add("unknown-api-version", place, message, f"write {' or '.join(sorted(served, reverse=True))}")
+            type_ = checker.kinds[f"{served[-1]}/{item.kind}"]
+        elif served and not item.api:
+            report.add("missing-field", item.node, f"{item.kind} lacks apiVersion", f"add {served[-1]}")
+            return
+        else:
+            world.passed[item.kind] = world.passed.get(item.kind, 0) + 1
+            return
+    checker.check(item.node, type_, partial=item.patch, parameters=item.template)
+    world.add(item)
+
+
+def _apply_rules(world: World, report: Report, more: Callable[[Service, Report], None] | None) -> None:
+    for item in world.items:
+        check_names(item, world, report)
+        check_labels(item, world, report)
+        if item.kind == "Secret":
+            check_secret(item, world, report)
+        elif item.kind == "Template":
+            check_template(item, world, report)
+        elif is_runtime(item):
+            check_runtime(item, world, report)
+        elif item.kind in ("InferenceService", "LLMInferenceService"):
+            service = Service(item, world)
+            for rule in _SERVICE_RULES:
+                rule(service, report)
+            if more is not None:
+                more(service, report)
+    check_same(world, report)

@@ -1,0 +1,273 @@
+"""Fields and their types: what the API server would prune without a word or refuse."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelcar.kserve.fields import Fields
+from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, SEQUENCE, Document, Node
+from modelcar.kserve.lint.findings import Edit, Report
+from modelcar.kserve.lint.scalars import integer_of, plain_type, quoted
+from modelcar.kserve.quantity import is_quantity
+
+_PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
+_TEXT = "string"
+
+
+@dataclass(slots=True)
+class _Type:
+    """A word of the table, taken apart: `name` for scalars, `inner` for lists and maps, `fields` for objects."""
+
+    name: str
+    inner: _Type | None = None
+    fields: dict[str, str] | None = None
+    required: tuple[str, ...] = ()
+    open: bool = False
+
+
+class Checker:
+    """Holds objects against the table. Each node is visited once, whatever points to it."""
+
+    def __init__(self, fields: Fields, report: Report) -> None:
+        self._fields = fields
+        self._report = report
+        self._types: dict[str, _Type] = {}
+        self._seen: dict[int, set[int]] = {}
+        self.unchecked = 0
+        """Fields that stand where not every field is known."""
+
+    def check(self, root: Node, type_: str, *, partial: bool = False, parameters: bool = False) -> None:
+        """Check an object.
+
+        Args:
+            root: Its node.
+            type_: Its type's name.
+            partial: It is a patch: what is required may stand elsewhere.
+            parameters: It is a Template's: `${{X}}` may become anything.
+        """
+        document = root.document
+        walk = _Walk(self, document, partial, parameters, self._seen.setdefault(id(document), set()))
+        walk.run(root.index, self.type_of(type_))
+
+    def type_of(self, word: str) -> _Type:
+        """A type by its word."""
+        found = self._types.get(word)
+        if found is None:
+            found = self._types[word] = self._make(word)
+        return found
+
+    def _make(self, word: str) -> _Type:
+        if word[:2] in ("[]", "{}"):
+            return _Type(word[:2], self.type_of(word[2:]))
+        fields = self._fields.types.get(word)
+        if fields is None:
+            return _Type(word)
+        return _Type(word, None, dict(fields), self._fields.required.get(word, ()), word in self._fields.open)
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The type of each kind, by `apiVersion/kind`."""
+        return self._fields.kinds
+
+    @property
+    def report(self) -> Report:
+        """Where findings go."""
+        return self._report
+
+
+class _Walk:
+    """One object's visit."""
+
+    def __init__(self, checker: Checker, document: Document, partial: bool, parameters: bool, seen: set[int]) -> None:
+        self._checker = checker
+        self._report = checker.report
+        self._document = document
+        self._partial = partial
+        self._parameters = parameters
+        self._seen = seen
+        self._shared = set(document.aliases.values())
+        self._waiting: list[tuple[int, _Type, str]] = []
+
+    def run(self, root: int, type_: _Type) -> None:
+        waiting = self._waiting
+        waiting.append((root, type_, ""))
+        kinds, shared = self._document.kinds, self._shared
+        while waiting:
+            node, type_, name = waiting.pop()
+            if kinds[node] == ALIAS:
+                node = self._document.aliases[node]
+            if shared and node in shared:
+                if node in self._seen:
+                    continue
+                self._seen.add(node)
+            kind = kinds[node]
+            if kind == MAPPING:
+                self._mapping(node, type_, name)
+            elif kind == SEQUENCE:
+                self._sequence(node, type_, name)
+            else:
+                self._scalar(node, type_, name)
+
+    def _mapping(self, node: int, type_: _Type, name: str) -> None:
+        document, kinds, after = self._document, self._document.kinds, self._document.after
+        fields, inner = type_.fields, type_.inner
+        if fields is None and type_.name != "any" and type_.name != "{}":
+            self._wrong(node, type_, name, "an object")
+            return
+        keys: set[str] = set()
+        key, end = node + 1, after[node]
+        while key < end:
+            value = after[key]
+            text = document.value(key)
+            if text in keys:
+                self._add("duplicate-key", key, f"{text!r} stands here twice: kubectl takes one of them, or none")
+            keys.add(text)
+            if fields is not None:
+                word = fields.get(text)
+                if word is not None:
+                    self._value(value, self._checker.type_of(word), text)
+                elif text == "<<" and kinds[key] == PLAIN:
+                    self._merged(value, type_)
+                else:
+                    self._unknown(key, text, type_, name)
+            else:
+                self._value(value, inner or type_, text)
+            key = after[value]
+        if type_.required and not self._partial and not keys.issuperset(type_.required) and "<<" not in keys:
+            missing = [wanted for wanted in type_.required if wanted not in keys]
+            self._add("missing-field", node, f"{name or type_.name} lacks {', '.join(missing)}")
+
+    def _value(self, value: int, type_: _Type, name: str) -> None:
+        """A field's value: what is plainly right needn't wait."""
+        kind = self._document.kinds[value]
+        if type_.name == _TEXT and kind <= OTHER and value not in self._document.tags:
+            right = kind != PLAIN or plain_type(self._document.value(value)) in ("string", "null")
+            if right:
+                return
+        self._waiting.append((value, type_, name))
+
+    def _merged(self, value: int, type_: _Type) -> None:
+        """What `<<` brings stands in for fields of this very object."""
+        target = self._document.followed(value)
+        parts = [*self._document.elements(target)] if self._document.kinds[target] == SEQUENCE else [target]
+        self._waiting += [(part, type_, "<<") for part in parts]
+
+    def _sequence(self, node: int, type_: _Type, name: str) -> None:
+        if type_.name not in ("[]", "any"):
+            self._wrong(node, type_, name, "a list")
+            return
+        element, end, after, inner = node + 1, self._document.after[node], self._document.after, type_.inner or type_
+        while element < end:
+            self._value(element, inner, name)
+            element = after[element]
+
+    def _scalar(self, node: int, type_: _Type, name: str) -> None:
+        is_ = self._document.type(node)
+        wanted = type_.name
+        if wanted in (is_, "any") or is_ in ("null", "any"):
+            return
+        text = self._document.value(node)
+        if self._parameters and _PARAMETER.fullmatch(text):
+            return
+        if wanted == "integer" and is_ == "number" and integer_of(text) is not None:
+            return
+        if wanted == "number" and is_ == "integer":
+            return
+        if wanted == "int-or-string" and is_ in ("integer", "string"):
+            return
+        if wanted == "quantity":
+            self._quantity(node, name, is_, text)
+        else:
+            self._wrong(node, type_, name, _READS.get(is_, is_))
+
+    def _quantity(self, node: int, name: str, is_: str, text: str) -> None:
+        if is_ == "integer" or (is_ == "string" and (is_quantity(text) or "${" in text or "{{" in text)):
+            return
+        if is_ == "number" and is_quantity(text):
+            self._add(
+                "wrong-type", node, f"{name}: {text} is read as a number with a fraction, and that is no quantity here",
+                f"write {quoted(text)}", self._edit(node, quoted(text)),
+            )  # fmt: skip
+        else:
+            self._add("bad-quantity", node, f"{name}: {text!r} is no quantity", "write it as 4Gi, 500m or 2")
+
+    def _wrong(self, node: int, type_: _Type, name: str, is_: str) -> None:
+        wanted = type_.name
+        document = self._document
+        scalar = document.kinds[node] <= OTHER
+        text = document.value(node)
+        shown = f" ({_short(text)})" if scalar else ""
+        message = f"{name or 'this'} must be {_WANTED.get(wanted, 'an object')}, and kubectl reads {is_}{shown}"
+        fix, edit = "", None
+        if wanted == _TEXT and document.kinds[node] == PLAIN and node not in document.tags:
+            fix, edit = f"write {quoted(text)}", self._edit(node, quoted(text))
+        elif scalar and wanted in ("integer", "boolean", "number") and document.kinds[node] != PLAIN:
+            right = plain_type(text) == wanted and node not in document.tags
+            if right:
+                fix, edit = f"write {text}, without quotes", self._edit(node, text)
+        self._add("wrong-type", node, message, fix, edit)
+
+    def _unknown(self, key: int, text: str, type_: _Type, name: str) -> None:
+        fields = type_.fields or {}
+        near = _near(text, fields)
+        if text == "$patch" or (type_.open and not near):
+            self._checker.unchecked += 1
+            return
+        place = name or "the object"
+        inner = [field for field in ("model", "metadata", "spec", "predictor") if text in self._below(fields, field)]
+        message = f"{place} has no field {_short(text)}: the API server drops it without a word"
+        if inner:
+            self._add("unknown-field", key, message, f"it belongs into {inner[0]}")
+        elif near:
+            present = {self._document.value(other) for other, _ in self._document.items(self._parent(key))}
+            edit = self._edit(key, near) if near not in present and _close(text, near) else None
+            self._add("unknown-field", key, message, f"did you mean {near}?", edit)
+        else:
+            self._add("unknown-field", key, message)
+
+    def _below(self, fields: dict[str, str], name: str) -> dict[str, str]:
+        return self._checker.type_of(fields[name]).fields or {} if name in fields else {}
+
+    def _parent(self, key: int) -> int:
+        """The mapping that a key belongs to."""
+        after, kinds = self._document.after, self._document.kinds
+        node = key - 1
+        while kinds[node] != MAPPING or after[node] <= key:
+            node -= 1
+        return node
+
+    def _edit(self, node: int, text: str) -> Edit:
+        return Edit(self._document.starts[node], self._document.ends[node], text)
+
+    def _add(self, rule: str, node: int, message: str, fix: str = "", edit: Edit | None = None) -> None:
+        self._report.add_at(rule, self._document, self._document.starts[node], message, fix, edit)
+
+
+_WANTED = {
+    "string": "a string", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "quantity": "a quantity", "int-or-string": "a whole number or a string", "[]": "a list", "{}": "a map",
+}  # fmt: skip
+_READS = {"integer": "a number", "number": "a number", "boolean": "true or false", "string": "a string"}
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def _near(text: str, fields: dict[str, str]) -> str:
+    """The field that was probably meant; empty where none is near."""
+    if len(text) > 100:
+        return ""
+    folded = {field.lower(): field for field in fields}
+    if text.lower() in folded:
+        return folded[text.lower()]
+    found = difflib.get_close_matches(text, fields, 1, 0.75)
+    return found[0] if found else ""
+
+
+def _close(text: str, near: str) -> bool:
+    """Whether nothing else can have been meant."""
+    return text.lower() == near.lower() or difflib.SequenceMatcher(None, text, near).ratio() >= 0.85

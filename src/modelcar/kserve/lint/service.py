@@ -1,0 +1,209 @@
+"""What rules ask of an object that serves a model: its containers, their arguments and resources."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelcar.kserve.lint.document import Node
+from modelcar.kserve.lint.objects import SERVING, Item, World
+from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
+
+MODE = "serving.kserve.io/deploymentMode"
+DEADLINE = "serving.knative.dev/progress-deadline"
+CONNECTIONS = "opendatahub.io/connections"
+
+MODEL_SERVERS = (
+    "model", "huggingface", "lightgbm", "onnx", "paddle", "pmml", "pytorch", "sklearn", "tensorflow", "triton",
+    "xgboost",
+)  # fmt: skip
+"""Where a predictor may name its model: `model`, and the older fields of one format each."""
+
+_GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container, or a model that stands for one.
+
+    Attributes:
+        node: Its mapping.
+    """
+
+    node: Node
+
+    @property
+    def name(self) -> str:
+        """Its name; empty where it has none."""
+        found = self.node.get("name")
+        return found.string if found else ""
+
+    def arguments(self) -> list[Node]:
+        """Its arguments, those of the command first."""
+        lists = (self.node.get("command"), self.node.get("args"))
+        return [element for found in lists if found is not None for element in found.elements()]
+
+    def variables(self) -> Iterator[tuple[Node, Node | None]]:
+        """Names and values of its environment."""
+        listed = self.node.get("env")
+        for element in listed.elements() if listed else ():
+            name = element.get("name")
+            if name is not None:
+                yield name, element.get("value")
+
+    def amounts(self, part: str) -> dict[str, tuple[Node, Node]]:
+        """Its `limits` or `requests`: key and value of each by name."""
+        found = self.node.get("resources", part)
+        return {key.text: (key, value) for key, value in found.pairs()} if found else {}
+
+    def gpus(self) -> tuple[Node, str, int] | None:
+        """The GPUs that it asks for: where, which, and how many; None for none, or a count that is no number."""
+        for part in ("limits", "requests"):
+            for name, (key, value) in self.amounts(part).items():
+                if is_gpu(name) and value.text.isdecimal() and 0 < len(value.text) < 7 and int(value.text):
+                    return key, name, int(value.text)
+        return None
+
+    def mounts_shm(self) -> bool:
+        """Whether something is mounted at /dev/shm."""
+        listed = self.node.get("volumeMounts")
+        paths = (element.get("mountPath") for element in listed.elements()) if listed else ()
+        return any(path is not None and path.text.rstrip("/") == "/dev/shm" for path in paths)  # noqa: S108
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place of a model.
+
+    Attributes:
+        node: The text of the URI.
+        path: Where it is mounted, None where it isn't said.
+    """
+
+    node: Node
+    path: Node | None = None
+
+
+class Service:
+    """An InferenceService or LLMInferenceService, its runtime with it where that is among the files."""
+
+    def __init__(self, item: Item, world: World) -> None:
+        self.item = item
+        self.world = world
+        self.llm = item.kind.startswith("LLM")
+        spec = item.node.get("spec")
+        self.predictor = (spec.get("template") if self.llm else spec.get("predictor")) if spec else None
+        self.model = self._model()
+        runtime = self.model.get("runtime") if self.model and not self.llm else None
+        self.runtime_name = runtime
+        self.runtime = world.runtime(runtime.string, item.namespace) if runtime and runtime.string else None
+
+    def _model(self) -> Node | None:
+        if self.llm:
+            return self.item.node.get("spec", "model")
+        names = (self.predictor.get(name) for name in MODEL_SERVERS) if self.predictor else ()
+        return next((found for found in names if found is not None and found.type == "object"), None)
+
+    def sources(self) -> list[Source]:
+        """The places of its models."""
+        found = self.model.get("uri" if self.llm else "storageUri") if self.model else None
+        listed = self.predictor.get("storageUris") if self.predictor and not self.llm else None
+        several = [
+            Source(uri, element.get("mountPath"))
+            for element in (listed.elements() if listed else ())
+            if (uri := element.get("uri")) is not None
+        ]
+        return ([Source(found)] if found else []) + several
+
+    def server(self) -> Container | None:
+        """The container that serves the model, as this object says it."""
+        containers = containers_of(self.predictor)
+        if self.llm:
+            return next((c for c in containers if c.name == "main"), None)
+        if self.model is not None:
+            return Container(self.model)
+        return next((c for c in containers if c.name == "kserve-container"), containers[0] if containers else None)
+
+    def runtime_server(self) -> Container | None:
+        """The runtime's container that serves the model, where the runtime is among the files."""
+        if self.runtime is None:
+            return None
+        containers = containers_of(self.runtime.node.get("spec"))
+        return next((c for c in containers if c.name == "kserve-container"), None)
+
+    def servers(self) -> list[Container]:
+        """Both: what the object says wins over what its runtime says."""
+        return [server for server in (self.server(), self.runtime_server()) if server is not None]
+
+    def annotations(self) -> Iterator[Node]:
+        """The mappings of annotations that reach the workload."""
+        for found in (
+            self.item.node.get("metadata", "annotations"),
+            self.predictor and self.predictor.get("annotations"),
+        ):
+            if isinstance(found, Node):
+                yield found
+
+    def mode(self) -> Mode | None:
+        """The deployment mode, None where neither the object nor what it is for says it."""
+        aim = self.world.aim
+        if self.llm or aim.flavor is Flavor.OPENSHIFT_AI_3:
+            return Mode.STANDARD
+        word = self.item.annotation(MODE)
+        return MODE_WORDS.get(word) if word else None
+
+    def option_value(self, *names: str) -> tuple[Node, str] | None:
+        """An argument with its value, also from VLLM_ADDITIONAL_ARGS."""
+        for server in self.servers():
+            arguments = server.arguments()
+            found = _option(arguments, names)
+            if found is not None:
+                return found, _among([argument.text for argument in arguments], names) or ""
+            for name, value in server.variables():
+                if name.text == "VLLM_ADDITIONAL_ARGS" and value is not None:
+                    text = _among(_split(value.text), names)
+                    if text is not None:
+                        return value, text
+        return None
+
+
+def is_gpu(name: str) -> bool:
+    """Whether a resource is a GPU or another accelerator."""
+    return _GPU.fullmatch(name) is not None
+
+
+def is_runtime(item: Item) -> bool:
+    """Whether it is a ServingRuntime of the cluster or of a namespace."""
+    return item.kind in ("ServingRuntime", "ClusterServingRuntime") and item.api.startswith(SERVING)
+
+
+def containers_of(pod: Node | None) -> list[Container]:
+    """The containers of a Pod's spec."""
+    listed = pod.get("containers") if pod else None
+    return [Container(element) for element in listed.elements()] if listed else []
+
+
+def _option(arguments: list[Node], names: tuple[str, ...]) -> Node | None:
+    for argument in reversed(arguments):
+        name = argument.text.partition("=")[0].replace("_", "-")
+        if name in names:
+            return argument
+    return None
+
+
+def _among(words: list[str], names: tuple[str, ...]) -> str | None:
+    """The value of the last of some options in a command line: behind `=` or as the next word."""
+    for index in range(len(words) - 1, -1, -1):
+        name, equals, value = words[index].partition("=")
+        if name.replace("_", "-") in names:
+            return value if equals else words[index + 1] if index + 1 < len(words) else ""
+    return None
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
