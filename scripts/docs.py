@@ -1,4 +1,4 @@
-"""Write docs/cli.md, the reference of the command line, from the command line itself."""
+"""Write docs/cli.md from the command line itself, and docs/lint.md from the rules of `modelcar lint`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import click
 from modelcar import errors
 from modelcar.cli.app import app
 from modelcar.errors import ModelcarError
+from modelcar.kserve.lint.catalog import rules
 
 PLACE = Path(__file__).parent.parent / "docs" / "cli.md"
+LINT_PLACE = PLACE.with_name("lint.md")
 
 _HEAD = """\
 # The command line
@@ -39,6 +41,54 @@ the reference of a build, a plan, a list.
 | `DOCKER_CONFIG`, `REGISTRY_AUTH_FILE` | where registries' credentials are, as for docker and podman |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | as for curl |
 """
+
+
+_LINT_HEAD = """\
+# What `modelcar lint` finds
+
+Made by `python scripts/docs.py` from the rules. "KSERVE.md" is the collection of facts that modelcar follows.
+
+```console
+$ modelcar lint deploy/*.yaml
+```
+
+It reads InferenceServices, LLMInferenceServices, ServingRuntimes, connections (Secrets) and Templates, from files
+or, as `-`, from stdin; it looks into Lists and into the objects of Templates. Other kinds are passed over: `-v`
+counts them. A patch that a kustomization among the files names is a part of an object, so nothing is missing there.
+A file with `{{ }}` blocks outside of quotes is a template of Helm and no YAML yet: it is skipped, and stderr says
+so. The objects of all files are seen together, so an InferenceService finds its runtime and its connection.
+
+Without `--flavor` and `--kserve-version` only what is wrong on every cluster is found. Fields are held against a
+table of KServe 0.21; `--crd FILE` takes those of your own cluster instead. Of an LLMInferenceService the table
+knows a part: what it doesn't know is not checked, unless it is nearly the name of a field that it knows.
+
+- **Leave a rule out** everywhere by `--ignore ID`, on one line by a comment: `# modelcar: ignore=ID`, several ids
+  with commas between them.
+- **`--fix`** makes the fixes that need no decision: quotes around what must be a string, or away from a number, the
+  name of a field that was nearly right, the word for a deployment mode. It replaces text at its place; comments,
+  quotes, line ends and all other bytes stay. What it can't decide stays a finding.
+- **For machines**: `--format json`, `sarif` (code scanning), `github` (annotations at a change's lines).
+- **Exit code**: 0 without errors, 1 with errors (with `--strict`: or warnings), 2 when the call is wrong.
+- **Limits**: 10 MB a file, a hundred levels, a thousand findings a file. Each node is looked at once, whatever
+  points to it.
+"""
+
+
+def lint_page() -> str:
+    """The page of the rules: a table of all, then a section for each."""
+    known = rules().values()
+    rows = ["| Rule | Severity | What it finds |", "|---|---|---|"]
+    rows += [f"| [`{rule.id}`](#{rule.id}) | {rule.severity} | {_cell(rule.what)} |" for rule in known]
+    parts = [_LINT_HEAD, "\n".join(rows) + "\n"]
+    group = ""
+    for rule in known:
+        if rule.group != group:
+            group = rule.group
+            parts.append(f"## {group}\n")
+        parts.append(
+            f"### {rule.id}\n\n{rule.severity.capitalize()}: {rule.what}\n\n*Why*: {rule.why}\n\n*Fix*: {rule.fix}\n"
+        )
+    return "\n".join(parts)
 
 
 def reference() -> str:
@@ -90,3 +140,4 @@ def _exit_codes() -> Iterator[str]:
 
 if __name__ == "__main__":
     PLACE.write_text(reference(), encoding="utf-8")
+    LINT_PLACE.write_text(lint_page(), encoding="utf-8")

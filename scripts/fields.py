@@ -194,7 +194,7 @@ def fetch(folder: Path) -> None:
     Raises:
         subprocess.CalledProcessError: They can't be had.
     """
-    install = [
+    install: list[str | Path] = [
         ROOT / "scripts/uv",
         "pip",
         "install",

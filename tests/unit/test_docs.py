@@ -11,7 +11,7 @@ import click
 import pytest
 
 from modelcar.cli.app import app
-from scripts.docs import PLACE, reference
+from scripts.docs import LINT_PLACE, PLACE, lint_page, reference
 
 ROOT = PLACE.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +22,11 @@ _CALL = re.compile(r"(?:^|\$ |\$\(|\| )modelcar(?: ([^|)>&;]*)|$)")
 def test_the_reference_is_current() -> None:
     """Otherwise: python scripts/docs.py."""
     assert PLACE.read_text(encoding="utf-8") == reference()
+
+
+def test_the_page_of_lint_s_rules_is_current() -> None:
+    """Otherwise: python scripts/docs.py."""
+    assert LINT_PLACE.read_text(encoding="utf-8") == lint_page()
 
 
 def test_every_command_has_an_example_and_every_option_a_help() -> None:

@@ -21,6 +21,7 @@ from modelcar.cli.copy import copy
 from modelcar.cli.diff import diff
 from modelcar.cli.fit import fit
 from modelcar.cli.inspect import inspect
+from modelcar.cli.lint import lint
 from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
@@ -63,6 +64,7 @@ app.add_command(check)
 app.add_command(fit)
 app.add_command(copy)
 app.add_command(verify)
+app.add_command(lint)
 app.add_command(login)
 app.add_command(logout)
 app.add_command(completion)

@@ -12,9 +12,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
-from modelcar.kserve.lint.scalars import integer_of, plain_type, tagged_type
+from modelcar.kserve.lint.scalars import integer_of, is_true, plain_type, tagged_type
 
 PLAIN: Final = 0
 QUOTED: Final = 1
@@ -65,6 +65,11 @@ class Document:
     def _lines(self) -> list[int]:
         return [0, *(found.end() for found in _BREAK.finditer(self.text))]
 
+    @cached_property
+    def has_comments_for_us(self) -> bool:
+        """Whether a comment may say what to ignore."""
+        return "modelcar:" in self.text
+
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character, both from 1 on."""
         line = bisect_right(self._lines, offset)
@@ -85,6 +90,11 @@ class Document:
         if kind == QUOTED:
             return self.text[self.starts[node] + 1 : self.ends[node] - 1]
         return self.values.get(node, "")
+
+    def rewritten(self, node: int, text: str) -> str:
+        """Other text for a scalar, in the quotes that are there; `text` needs no escapes."""
+        quote = self.text[self.starts[node]] if self.kinds[node] == QUOTED else ""
+        return f"{quote}{text}{quote}"
 
     def type(self, node: int) -> str:
         """What kubectl reads: `string`, `integer`, `number`, `boolean`, `null`, `object`, `array`, `any`."""
@@ -131,16 +141,36 @@ class Document:
                 yield self.followed(node)
                 node = self.after[node]
 
+    def plain(self, node: int) -> Any:
+        """A node as plain values; what is shared stays shared, so nothing grows."""
+        places = range(self.after[node])  # what an alias stands for is before it, maybe before the node
+        made = [{} if self.kinds[p] == MAPPING else [] if self.kinds[p] == SEQUENCE else self._plain(p) for p in places]
+        for place in places:
+            if self.kinds[place] == MAPPING:
+                made[place].update({self.value(key): made[value] for key, value in self._own(place)})
+            elif self.kinds[place] == SEQUENCE:
+                made[place].extend(made[element] for element in self.elements(place))
+        return made[node]
+
+    def _plain(self, node: int) -> Any:
+        type_, text = self.type(node), self.value(node)
+        if type_ == "boolean":
+            return is_true(text)
+        if type_ == "null":
+            return None
+        return integer_of(text) if type_ == "integer" else text
+
 
 class Node:
     """One node of a document with a reader's comfort: rules look at objects through it."""
 
-    __slots__ = ("_fields", "document", "index")
+    __slots__ = ("_children", "_fields", "document", "index")
 
     def __init__(self, document: Document, index: int) -> None:
         self.document = document
         self.index = index
         self._fields: dict[str, tuple[int, int]] | None = None
+        self._children: dict[str, Node | None] = {}
 
     @property
     def type(self) -> str:
@@ -184,13 +214,26 @@ class Node:
 
     def get(self, *path: str) -> Node | None:
         """The node at a path of keys, None where there is none or it is null."""
-        node = self
+        node: Node | None = self
         for key in path:
-            found = node.fields().get(key)
-            if found is None:
+            if node is None:
                 return None
-            node = Node(node.document, found[1])
-        return None if node.document.kinds[node.index] <= OTHER and node.type == "null" else node
+            children = node._children
+            if key not in children:
+                children[key] = node._child(key)
+            node = children[key]
+        return node
+
+    def _child(self, key: str) -> Node | None:
+        found = self.fields().get(key)
+        if found is None or (self.document.kinds[found[1]] == PLAIN and self.document.type(found[1]) == "null"):
+            return None
+        return Node(self.document, found[1])
+
+    def forget(self) -> None:
+        """Let go of what was looked up: it is looked up again where it is asked for."""
+        self._fields = None
+        self._children = {}
 
     def key(self, name: str) -> Node | None:
         """The node of a key itself."""

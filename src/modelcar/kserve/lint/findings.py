@@ -88,7 +88,7 @@ class Report:
 
 
 def _ignored_by(document: Document, offset: int) -> frozenset[str]:
-    if "modelcar:" not in document.text:
+    if not document.has_comments_for_us:
         return frozenset()
     found = _IGNORE.search(document.line_at(offset))
     return frozenset(_words(found[1])) if found else frozenset()

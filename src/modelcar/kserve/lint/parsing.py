@@ -73,6 +73,8 @@ class _Builder:
         document = self._document
         node = len(document.kinds)
         start, end, value, style = event.start_mark.index, event.end_mark.index, event.value, event.style
+        if event.anchor or event.tag:  # the event begins with them
+            start = max(start, end - len(value) - (2 if style in ("'", '"') else 0))
         if not style and value == document.text[start:end]:
             kind = PLAIN
         elif style in ("'", '"') and value == document.text[start + 1 : end - 1]:

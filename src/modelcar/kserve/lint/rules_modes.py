@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from modelcar.errors import ModelcarError
-from modelcar.kserve.lint.document import PLAIN, Node
+from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.scalars import quoted
 from modelcar.kserve.lint.service import DEADLINE, MODE, Service, containers_of
 from modelcar.kserve.versions import LLM_KIND, MODE_WORDS, NEW_MODE_WORDS, Cluster, Flavor, Mode
 
@@ -38,10 +37,10 @@ def check_mode(service: Service, report: Report) -> None:
 
 def _word(found: Node, word: str) -> Edit | None:
     """The change of one word for another one, in the quotes that are there."""
-    if not word or found.document.type(found.index) != "string":
+    document, node = found.document, found.index
+    if not word or document.kinds[node] > QUOTED:
         return None
-    plain = found.document.kinds[found.index] == PLAIN
-    return Edit(found.start, found.end, word if plain else quoted(word))
+    return Edit(found.start, found.end, document.rewritten(node, word))
 
 
 def check_deadline(service: Service, report: Report) -> None:

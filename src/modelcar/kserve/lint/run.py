@@ -185,4 +185,5 @@ def _apply_rules(world: World, report: Report, more: Callable[[Service, Report],
                 rule(service, report)
             if more is not None:
                 more(service, report)
+        item.node.forget()
     check_same(world, report)

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelcar.kserve.fields import Fields
-from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, SEQUENCE, Document, Node
+from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document, Node
 from modelcar.kserve.lint.findings import Edit, Report
 from modelcar.kserve.lint.scalars import integer_of, plain_type, quoted
 from modelcar.kserve.quantity import is_quantity
 
 _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
+_MOST_NEAR = 2000
+"""So many misspelt names are looked up: each costs a comparison with every field."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Checker:
         self._report = report
         self._types: dict[str, _Type] = {}
         self._seen: dict[int, set[int]] = {}
+        self._near: dict[tuple[str, str], str] = {}
         self.unchecked = 0
         """Fields that stand where not every field is known."""
 
@@ -66,6 +69,15 @@ class Checker:
         if fields is None:
             return _Type(word)
         return _Type(word, None, dict(fields), self._fields.required.get(word, ()), word in self._fields.open)
+
+    def near(self, text: str, type_: _Type) -> str:
+        """The field of a type that was probably meant; empty where none is near."""
+        key = (text, type_.name)
+        if key not in self._near:
+            if len(self._near) >= _MOST_NEAR:
+                return ""
+            self._near[key] = _near(text, type_.fields or {})
+        return self._near[key]
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -132,7 +144,7 @@ class _Walk:
                 elif text == "<<" and kinds[key] == PLAIN:
                     self._merged(value, type_)
                 else:
-                    self._unknown(key, text, type_, name)
+                    self._unknown(node, key, text, type_, name)
             else:
                 self._value(value, inner or type_, text)
             key = after[value]
@@ -204,15 +216,15 @@ class _Walk:
         fix, edit = "", None
         if wanted == _TEXT and document.kinds[node] == PLAIN and node not in document.tags:
             fix, edit = f"write {quoted(text)}", self._edit(node, quoted(text))
-        elif scalar and wanted in ("integer", "boolean", "number") and document.kinds[node] != PLAIN:
+        elif wanted in ("integer", "boolean", "number") and document.kinds[node] == QUOTED:
             right = plain_type(text) == wanted and node not in document.tags
             if right:
                 fix, edit = f"write {text}, without quotes", self._edit(node, text)
         self._add("wrong-type", node, message, fix, edit)
 
-    def _unknown(self, key: int, text: str, type_: _Type, name: str) -> None:
+    def _unknown(self, mapping: int, key: int, text: str, type_: _Type, name: str) -> None:
         fields = type_.fields or {}
-        near = _near(text, fields)
+        near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
             return
@@ -222,22 +234,15 @@ class _Walk:
         if inner:
             self._add("unknown-field", key, message, f"it belongs into {inner[0]}")
         elif near:
-            present = {self._document.value(other) for other, _ in self._document.items(self._parent(key))}
-            edit = self._edit(key, near) if near not in present and _close(text, near) else None
+            present = {self._document.value(other) for other, _ in self._document.items(mapping)}
+            safe = near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
+            edit = self._edit(key, self._document.rewritten(key, near)) if safe else None
             self._add("unknown-field", key, message, f"did you mean {near}?", edit)
         else:
             self._add("unknown-field", key, message)
 
     def _below(self, fields: dict[str, str], name: str) -> dict[str, str]:
         return self._checker.type_of(fields[name]).fields or {} if name in fields else {}
-
-    def _parent(self, key: int) -> int:
-        """The mapping that a key belongs to."""
-        after, kinds = self._document.after, self._document.kinds
-        node = key - 1
-        while kinds[node] != MAPPING or after[node] <= key:
-            node -= 1
-        return node
 
     def _edit(self, node: int, text: str) -> Edit:
         return Edit(self._document.starts[node], self._document.ends[node], text)
@@ -270,4 +275,4 @@ def _near(text: str, fields: dict[str, str]) -> str:
 
 def _close(text: str, near: str) -> bool:
     """Whether nothing else can have been meant."""
-    return text.lower() == near.lower() or difflib.SequenceMatcher(None, text, near).ratio() >= 0.85
+    return text.lower() == near.lower() or difflib.SequenceMatcher(None, text, near).ratio() >= 0.8

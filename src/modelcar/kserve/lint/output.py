@@ -1,0 +1,108 @@
+"""Findings as text, JSON, SARIF 2.1.0 and GitHub's annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from modelcar.kserve.lint.catalog import Rule, Severity, rules
+from modelcar.kserve.lint.findings import Finding
+from modelcar.kserve.lint.run import Result
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """One line a finding, and one for its fix."""
+    for found in findings:
+        yield f"{found.file}:{found.line}:{found.column}: {found.severity}: {found.message} [{found.rule}]"
+        yield f"    fix: {found.fix or rules()[found.rule].fix}"
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """All that came out."""
+    return {
+        "findings": [
+            {
+                "rule": found.rule,
+                "severity": str(found.severity),
+                "file": found.file,
+                "line": found.line,
+                "column": found.column,
+                "message": found.message,
+                "fix": found.fix or rules()[found.rule].fix,
+                "fixable": found.edit is not None,
+            }
+            for found in result.findings
+        ],
+        "errors": count(result.findings, Severity.ERROR),
+        "warnings": count(result.findings, Severity.WARNING),
+        "objects": result.objects,
+        "passed_over": result.passed,
+        "left_out": result.cut,
+        "notes": result.notes,
+    }
+
+
+def as_sarif(result: Result, version: str) -> dict[str, Any]:
+    """A log that code scanning takes (OASIS SARIF 2.1.0)."""
+    known = list(rules().values())
+    places = {rule.id: index for index, rule in enumerate(known)}
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": {"name": "modelcar lint", "version": version, "rules": [*map(_sarif_rule, known)]}},
+                "columnKind": "unicodeCodePoints",
+                "results": [
+                    {
+                        "ruleId": found.rule,
+                        "ruleIndex": places[found.rule],
+                        "level": str(found.severity),
+                        "message": {"text": f"{found.message}. Fix: {found.fix or rules()[found.rule].fix}"},
+                        "locations": [
+                            {
+                                "physicalLocation": {
+                                    "artifactLocation": {"uri": quote(found.file)},
+                                    "region": {"startLine": found.line, "startColumn": found.column},
+                                }
+                            }
+                        ],
+                    }
+                    for found in result.findings
+                ],
+            }
+        ],
+    }
+
+
+def _sarif_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "shortDescription": {"text": rule.what},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": rule.fix},
+        "defaultConfiguration": {"level": str(rule.severity)},
+    }
+
+
+def as_github(findings: Sequence[Finding]) -> Iterator[str]:
+    """Workflow commands, which GitHub shows at the lines of a change."""
+    for found in findings:
+        place = f"file={_property(found.file)},line={found.line},col={found.column},title={_property(found.rule)}"
+        yield f"::{found.severity} {place}::{_data(f'{found.message}; {found.fix or rules()[found.rule].fix}')}"
+
+
+def count(findings: Sequence[Finding], severity: Severity) -> int:
+    """How many are so bad."""
+    return sum(found.severity is severity for found in findings)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
