@@ -1,0 +1,165 @@
+"""`modelcar lint` as a program: its exit codes, formats, fixes, and files that can't be used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import MODELCAR, Done, modelcar
+from tests.unit.kserve.lint_examples import service
+
+GOOD, WARNING, ERROR = service(), service(uri="oci://a.b/c"), service("arg: [],")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name, text in (("good", GOOD), ("warning", WARNING), ("error", ERROR)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def lint(*args: str | Path, cwd: Path) -> Done:
+    return modelcar("lint", *args, cwd=cwd)
+
+
+def test_exit_codes(files: Path) -> None:
+    assert lint("good.yaml", cwd=files).code == 0
+    assert lint("warning.yaml", cwd=files).code == 0
+    assert lint("--strict", "warning.yaml", cwd=files).code == 1
+    assert lint("error.yaml", cwd=files).code == 1
+    assert lint("--ignore", "unknown-field", "error.yaml", cwd=files).code == 0
+
+
+def test_text(files: Path) -> None:
+    done = lint("error.yaml", cwd=files)
+    place = f"error.yaml:4:{ERROR.splitlines()[3].index('arg:') + 1}"
+    assert done.out.splitlines() == [
+        f"{place}: error: model has no field 'arg': the API server drops it without a word [unknown-field]",
+        "    fix: did you mean args?",
+    ]
+    assert done.err == "1 error, 0 warnings in 1 object of 1 file\n"
+
+
+def test_json(files: Path) -> None:
+    done = lint("--format", "json", "error.yaml", "warning.yaml", "--ignore", "duplicate-object", cwd=files)
+    value: dict[str, Any] = json.loads(done.out)
+    assert [(f["file"], f["rule"], f["severity"], f["fixable"]) for f in value["findings"]] == [
+        ("error.yaml", "unknown-field", "error", True),
+        ("warning.yaml", "image-latest", "warning", False),
+    ]
+    assert (value["errors"], value["warnings"], value["objects"]) == (1, 1, 2)
+
+
+def test_sarif(files: Path) -> None:
+    run = json.loads(lint("--format", "sarif", "error.yaml", cwd=files).out)["runs"][0]
+    [result] = run["results"]
+    rule = run["tool"]["driver"]["rules"][result["ruleIndex"]]
+    assert rule["id"] == result["ruleId"] == "unknown-field"
+    assert result["level"] == rule["defaultConfiguration"]["level"] == "error"
+    place = result["locations"][0]["physicalLocation"]
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("error.yaml", 4)
+
+
+def test_github(files: Path) -> None:
+    (files / "a,b.yaml").write_text(ERROR)
+    line = lint("--format", "github", "a,b.yaml", cwd=files).out
+    assert line.startswith("::error file=a%2Cb.yaml,line=4,col=")
+    message = "model has no field 'arg': the API server drops it without a word; did you mean args?"
+    assert line.endswith(f",title=unknown-field::{message}\n")
+
+
+def test_stdin() -> None:
+    done = subprocess.run(
+        [*MODELCAR, "lint", "-"], input=ERROR, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("-:4:")
+
+
+def test_what_wasn_t_looked_at_is_told(files: Path) -> None:
+    (files / "more.yaml").write_text("kind: ConfigMap\n---\nkind: ConfigMap\n")
+    (files / "helm.yaml").write_text("a: {{ .Values.a }}\n")
+    done = lint("-v", "more.yaml", "helm.yaml", cwd=files)
+    assert done.code == 0
+    assert done.err.splitlines() == [
+        "note: helm.yaml: skipped: not YAML yet, but a template, by the block at line 1",
+        "note: passed over: 2 ConfigMaps",
+        "0 errors, 0 warnings in 0 objects of 2 files",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nothing.yaml"], "nothing.yaml doesn't exist"),
+        (["."], ". is a folder; name its files: ./*.yaml"),
+        (["--ignore", "x", "good.yaml"], "--ignore: there is no rule 'x'; docs/lint.md lists them"),
+        (["--kserve-version", "x", "good.yaml"], "--kserve-version: 'x' is no version; write it as 0.16 or v0.16.1"),
+        (["--fix", "-"], "--fix can't change stdin; name the file"),
+        (["--crd", "good.yaml", "good.yaml"], "good.yaml holds no CustomResourceDefinition; write it by: kubectl get crd "
+         "inferenceservices.serving.kserve.io -o yaml"),
+        ([], "Missing argument 'FILES...'; see modelcar lint --help"),
+    ],
+)  # fmt: skip
+def test_wrong_use(args: list[str], message: str, files: Path) -> None:
+    done = lint(*args, cwd=files)
+    assert (done.code, done.error) == (2, message)
+
+
+def test_a_file_that_may_not_be_read(files: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    (files / "error.yaml").chmod(0)
+    assert lint("error.yaml", cwd=files).code == 1
+
+
+def test_a_name_with_control_characters_is_shown_harmless(files: Path) -> None:
+    (files / "a\x1b[2Jb.yaml").write_text(ERROR)
+    assert "\x1b" not in lint("a\x1b[2Jb.yaml", cwd=files).out
+
+
+def test_fix_writes_the_file_and_keeps_its_mode(files: Path) -> None:
+    path = files / "error.yaml"
+    path.chmod(0o640)
+    (files / "link.yaml").symlink_to("error.yaml")
+    done = lint("--fix", "link.yaml", cwd=files)
+    assert done.code == 0
+    assert done.err.splitlines()[0] == "link.yaml: fixed in 1 place"
+    assert path.read_text() == ERROR.replace("arg:", "args:")
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert (files / "link.yaml").is_symlink()
+    assert sorted(p.name for p in files.iterdir()) == ["error.yaml", "good.yaml", "link.yaml", "warning.yaml"]
+
+
+def test_fix_goes_on_until_nothing_is_left(files: Path) -> None:
+    path = files / "error.yaml"
+    path.write_text(service(predictor="minReplica: '2', maxReplicas: 3,"))
+    assert lint("--fix", "error.yaml", cwd=files).code == 0
+    assert path.read_text() == service(predictor="minReplicas: 2, maxReplicas: 3,")
+
+
+def test_a_cluster_s_own_crd(files: Path) -> None:
+    crd = """\
+kind: CustomResourceDefinition
+spec:
+  group: serving.kserve.io
+  names: {kind: InferenceService}
+  versions:
+    - name: v1beta1
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties: {predictor: {type: object, properties: {modle: {type: object}}}}
+"""
+    (files / "crd.yaml").write_text(crd)
+    done = lint("--crd", "crd.yaml", "good.yaml", cwd=files)
+    assert done.code == 1
+    assert "predictor has no field 'model'" in done.out
