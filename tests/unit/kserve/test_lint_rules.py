@@ -216,5 +216,5 @@ def test_a_patch_of_a_kustomization_may_lack_what_is_required() -> None:
 
 def test_a_hook_sees_each_service() -> None:
     seen = []
-    lint([Text("x", service().encode())], AI3, more=lambda service, report: seen.append(service.sources()[0].node.text))
+    lint([Text("x", service().encode())], AI3, more=lambda service, report: seen.append(service.sources[0].node.text))
     assert seen == [f"oci://quay.io/acme/granite@sha256:{64 * '0'}"]

@@ -68,6 +68,10 @@ class Report:
     cut: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
+    def is_full(self, document: Document) -> bool:
+        """Whether a document has had all findings that are told, and counts those to come."""
+        return self._counts.get(document.name, 0) >= _MOST
+
     def add(self, rule: str, node: Node, message: str, fix: str = "", edit: Edit | None = None) -> None:
         """Note a finding at a node."""
         self.add_at(rule, node.document, node.start, message, fix, edit)

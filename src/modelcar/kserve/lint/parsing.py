@@ -15,6 +15,8 @@ _DEEPEST = 100
 _MOST = 4_000_000
 """So many nodes has a file of 10 MB that is made of nothing else."""
 
+_QUOTES = ("'", '"')
+
 
 class Unparsable(ModelcarError):
     """Text that is no YAML.
@@ -55,9 +57,10 @@ class _Builder:
         self._open: list[int] = []
 
     def run(self) -> None:
-        next_event = CParser(self._document.text).get_event
+        document, text, open_ = self._document, self._document.text, self._open
+        kinds, starts, ends, after = document.kinds, document.starts, document.ends, document.after
+        scalar, next_event = events.ScalarEvent, CParser(text).get_event
         methods = {
-            events.ScalarEvent: self._scalar,
             events.MappingStartEvent: self._start,
             events.SequenceStartEvent: self._start,
             events.MappingEndEvent: self._end,
@@ -65,31 +68,33 @@ class _Builder:
             events.AliasEvent: self._alias,
             events.DocumentEndEvent: self._document_end,
         }.get
+        event: Any
         while (event := next_event()) is not None:
-            if method := methods(event.__class__):
-                method(event)
+            if event.__class__ is not scalar:
+                if method := methods(event.__class__):
+                    method(event)
+                continue
+            start, end, value, style = event.start_mark.index, event.end_mark.index, event.value, event.style
+            if event.anchor or event.tag:  # the event begins with them
+                start = max(start, end - len(value) - (2 if style in _QUOTES else 0))
+                self._name(event, len(kinds))
+            if not style and value == text[start:end]:
+                kinds.append(PLAIN)
+            elif style in _QUOTES and value == text[start + 1 : end - 1]:
+                kinds.append(QUOTED)
+            else:
+                document.values[len(kinds)] = value
+                kinds.append(OTHER)
+            if not open_:
+                document.roots.append(len(kinds) - 1)
+            starts.append(start)
+            ends.append(end)
+            after.append(len(kinds))
 
-    def _scalar(self, event: Any) -> None:
-        document = self._document
-        node = len(document.kinds)
-        start, end, value, style = event.start_mark.index, event.end_mark.index, event.value, event.style
-        if event.anchor or event.tag:  # the event begins with them
-            start = max(start, end - len(value) - (2 if style in ("'", '"') else 0))
-        if not style and value == document.text[start:end]:
-            kind = PLAIN
-        elif style in ("'", '"') and value == document.text[start + 1 : end - 1]:
-            kind = QUOTED
-        else:
-            kind = OTHER
-            document.values[node] = value
-        document.kinds.append(kind)
-        document.starts.append(start)
-        document.ends.append(end)
-        document.after.append(node + 1)
-        if not self._open:
-            document.roots.append(node)
+    def _name(self, event: Any, node: int) -> None:
+        """Note a node's tag and anchor."""
         if event.tag:
-            document.tags[node] = event.tag
+            self._document.tags[node] = event.tag
         if event.anchor:
             self._anchors[event.anchor] = node
 
@@ -107,10 +112,8 @@ class _Builder:
         document.starts.append(event.start_mark.index)
         document.ends.append(0)
         document.after.append(0)
-        if event.tag:
-            document.tags[node] = event.tag
-        if event.anchor:
-            self._anchors[event.anchor] = node
+        if event.tag or event.anchor:
+            self._name(event, node)
 
     def _end(self, event: Any) -> None:
         node = self._open.pop()

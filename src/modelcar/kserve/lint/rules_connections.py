@@ -115,7 +115,7 @@ def check_connection(service: Service, report: Report) -> None:
     """An object's connection against its URI."""
     name = service.item.meta("annotations", CONNECTIONS)
     secret = service.world.find("Secret", name.string, service.item.namespace) if name and name.string else None
-    sources = service.sources()
+    sources = service.sources
     if secret is None or not sources:
         return
     uri = sources[0].node

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from modelcar.kserve import names
-from modelcar.kserve.lint.document import Node
+from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.service import is_runtime
@@ -50,18 +52,24 @@ def check_labels(item: Item, _world: World, report: Report) -> None:
             continue
         for kind in ("labels", "annotations"):
             found = part.get(kind)
-            for key, value in found.pairs() if found else ():
-                _label(kind, key, value, report)
+            if found is not None and found.document.kinds[found.index] == MAPPING:
+                _label(kind == "labels", found, report)
 
 
-def _label(kind: str, key: Node, value: Node, report: Report) -> None:
-    if "${" in key.text or "${" in value.text or "{{" in value.text or key.text == "<<":
-        return
-    if not names.is_qualified_name(key.text):
-        report.add("label-syntax", key, f"{key.text[:80]!r} is no key of a label or annotation")
-    elif kind == "labels" and value.type == "string" and not names.is_label_value(value.text):
-        length = f", and {len(value.text)} characters are over 63" if len(value.text) > 63 else ""
-        report.add("label-syntax", value, f"{value.text[:80]!r} can't be a label's value{length}")
+def _label(labels: bool, mapping: Node, report: Report) -> None:
+    document = mapping.document
+    for key, value in document.items(mapping.index):
+        name, text = document.value(key), document.value(value)
+        if "${" in name or "${" in text or "{{" in text:
+            continue
+        if not _is_key(name):
+            report.add("label-syntax", Node(document, key), f"{name[:80]!r} is no key of a label or annotation")
+        elif labels and document.type(value) == "string" and not names.is_label_value(text):
+            length = f", and {len(text)} characters are over 63" if len(text) > 63 else ""
+            report.add("label-syntax", Node(document, value), f"{text[:80]!r} can't be a label's value{length}")
+
+
+_is_key = lru_cache(1024)(names.is_qualified_name)
 
 
 def check_same(world: World, report: Report) -> None:

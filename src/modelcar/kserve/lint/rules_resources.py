@@ -17,8 +17,8 @@ _WITH_SHM = frozenset({"kserve-vllmserver", "kserve-huggingfaceserver"})
 
 def check_gpus(service: Service, report: Report) -> None:
     """The number of GPUs against vLLM's arguments and shared memory."""
-    servers = service.servers()
-    found = next((gpus for server in servers if (gpus := server.gpus()) is not None), None)
+    servers = service.servers
+    found = next((gpus for server in servers if (gpus := server.gpus) is not None), None)
     tensor = service.option_value(*_TENSOR)
     size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
     if tensor is not None and size is not None:
@@ -50,7 +50,7 @@ def _against(service: Service, gpus: int, node: Node, size: int, report: Report)
 def _profile(service: Service) -> bool:
     """Whether a hardware profile brings the GPUs: then what is written here isn't all."""
     named = service.item.meta("annotations", "opendatahub.io/hardware-profile-name") is not None
-    return named and not any(server.gpus() for server in service.servers())
+    return named and not any(server.gpus for server in service.servers)
 
 
 def _is_vllm(service: Service) -> bool:
@@ -63,13 +63,13 @@ def _is_vllm(service: Service) -> bool:
 def _has_shm(service: Service) -> bool:
     if service.runtime_name is not None and service.runtime_name.text in _WITH_SHM and service.runtime is None:
         return True
-    return any(server.mounts_shm() for server in service.servers())
+    return any(server.mounts_shm() for server in service.servers)
 
 
 def check_amounts(service: Service, report: Report) -> None:
     """Requests against limits, in each container."""
     containers = containers_of(service.predictor)
-    server = service.server()
+    server = service.server
     for container in [*containers, *([server] if server and server.node is service.model else [])]:
         check_container(container, report)
 

@@ -68,11 +68,11 @@ def _cluster_runtime(service: Service, runtime: Node, written: Node | None, repo
 
 
 def _labels(service: Service, runtime: Item, report: Report) -> None:
-    server = service.runtime_server()
+    server = service.runtime_server
     if server is None:
         return
-    texts = [node.text for node in server.arguments()]
-    texts += [value.text for _, value in server.variables() if value is not None]
+    texts = [node.text for node in server.arguments]
+    texts += [server.node.document.value(value) for _, value in server.variables.values()]
     wanted = {found for text in texts for found in _LABEL.findall(text)}
     for name in sorted(wanted):
         if service.item.meta("labels", name) is None:
@@ -81,8 +81,8 @@ def _labels(service: Service, runtime: Item, report: Report) -> None:
 
 
 def _accelerator(service: Service, runtime: Item, report: Report) -> None:
-    server = service.server()
-    found = server.gpus() if server else None
+    server = service.server
+    found = server.gpus if server else None
     try:
         recommended = json.loads(runtime.annotation("opendatahub.io/recommended-accelerators") or "[]")
     except (ValueError, RecursionError):

@@ -209,6 +209,9 @@ class _Walk:
     def _wrong(self, node: int, type_: _Type, name: str, is_: str) -> None:
         wanted = type_.name
         document = self._document
+        if self._report.is_full(document):
+            self._add("wrong-type", node, "")
+            return
         scalar = document.kinds[node] <= OTHER
         text = document.value(node)
         shown = f" ({_short(text)})" if scalar else ""
@@ -227,6 +230,9 @@ class _Walk:
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
+            return
+        if self._report.is_full(self._document):
+            self._add("unknown-field", key, "")
             return
         place = name or "the object"
         inner = [field for field in ("model", "metadata", "spec", "predictor") if text in self._below(fields, field)]

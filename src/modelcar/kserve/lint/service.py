@@ -6,8 +6,9 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from modelcar.kserve.lint.document import Node
+from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
 from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
 
@@ -24,7 +25,6 @@ MODEL_SERVERS = (
 _GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*")
 
 
-@dataclass(frozen=True, slots=True)
 class Container:
     """A container, or a model that stands for one.
 
@@ -32,7 +32,8 @@ class Container:
         node: Its mapping.
     """
 
-    node: Node
+    def __init__(self, node: Node) -> None:
+        self.node = node
 
     @property
     def name(self) -> str:
@@ -40,24 +41,37 @@ class Container:
         found = self.node.get("name")
         return found.string if found else ""
 
+    @cached_property
     def arguments(self) -> list[Node]:
         """Its arguments, those of the command first."""
         lists = (self.node.get("command"), self.node.get("args"))
         return [element for found in lists if found is not None for element in found.elements()]
 
-    def variables(self) -> Iterator[tuple[Node, Node | None]]:
-        """Names and values of its environment."""
+    @cached_property
+    def variables(self) -> dict[str, tuple[int, int]]:
+        """The nodes of name and value in its environment, by the name; without a value, the name stands for it."""
         listed = self.node.get("env")
-        for element in listed.elements() if listed else ():
-            name = element.get("name")
-            if name is not None:
-                yield name, element.get("value")
+        document, found = self.node.document, dict[str, tuple[int, int]]()
+        for element in document.elements(listed.index) if listed else ():
+            if document.kinds[element] != MAPPING:
+                continue
+            name = value = 0
+            for key, part in document.items(element):
+                text = document.value(key)
+                if text == "name":
+                    name = part
+                elif text == "value":
+                    value = part
+            if name:
+                found[document.value(name)] = (name, value or name)
+        return found
 
     def amounts(self, part: str) -> dict[str, tuple[Node, Node]]:
         """Its `limits` or `requests`: key and value of each by name."""
         found = self.node.get("resources", part)
         return {key.text: (key, value) for key, value in found.pairs()} if found else {}
 
+    @cached_property
     def gpus(self) -> tuple[Node, str, int] | None:
         """The GPUs that it asks for: where, which, and how many; None for none, or a count that is no number."""
         for part in ("limits", "requests"):
@@ -106,6 +120,7 @@ class Service:
         names = (self.predictor.get(name) for name in MODEL_SERVERS) if self.predictor else ()
         return next((found for found in names if found is not None and found.type == "object"), None)
 
+    @cached_property
     def sources(self) -> list[Source]:
         """The places of its models."""
         found = self.model.get("uri" if self.llm else "storageUri") if self.model else None
@@ -117,6 +132,7 @@ class Service:
         ]
         return ([Source(found)] if found else []) + several
 
+    @cached_property
     def server(self) -> Container | None:
         """The container that serves the model, as this object says it."""
         containers = containers_of(self.predictor)
@@ -126,6 +142,7 @@ class Service:
             return Container(self.model)
         return next((c for c in containers if c.name == "kserve-container"), containers[0] if containers else None)
 
+    @cached_property
     def runtime_server(self) -> Container | None:
         """The runtime's container that serves the model, where the runtime is among the files."""
         if self.runtime is None:
@@ -133,9 +150,10 @@ class Service:
         containers = containers_of(self.runtime.node.get("spec"))
         return next((c for c in containers if c.name == "kserve-container"), None)
 
+    @cached_property
     def servers(self) -> list[Container]:
         """Both: what the object says wins over what its runtime says."""
-        return [server for server in (self.server(), self.runtime_server()) if server is not None]
+        return [server for server in (self.server, self.runtime_server) if server is not None]
 
     def annotations(self) -> Iterator[Node]:
         """The mappings of annotations that reach the workload."""
@@ -156,16 +174,15 @@ class Service:
 
     def option_value(self, *names: str) -> tuple[Node, str] | None:
         """An argument with its value, also from VLLM_ADDITIONAL_ARGS."""
-        for server in self.servers():
-            arguments = server.arguments()
-            found = _option(arguments, names)
+        for server in self.servers:
+            found = _option(server.arguments, names)
             if found is not None:
-                return found, _among([argument.text for argument in arguments], names) or ""
-            for name, value in server.variables():
-                if name.text == "VLLM_ADDITIONAL_ARGS" and value is not None:
-                    text = _among(_split(value.text), names)
-                    if text is not None:
-                        return value, text
+                return found, _among([argument.text for argument in server.arguments], names) or ""
+            extra = server.variables.get("VLLM_ADDITIONAL_ARGS")
+            value = Node(server.node.document, extra[1]) if extra else None
+            text = _among(_split(value.text), names) if value else None
+            if value is not None and text is not None:
+                return value, text
         return None
 
 
