@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +118,8 @@ def _fix(texts: list[Text], result: Result, again: Callable[[], Result]) -> Resu
 
 def _write(text: Text) -> None:
     """Put a file's new content in its place at once, or not at all."""
+    import tempfile
+
     path = Path(text.name).resolve()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from modelcar.kserve.lint.catalog import Rule, Severity, rules
 from modelcar.kserve.lint.findings import Finding
@@ -47,6 +46,8 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def as_sarif(result: Result, version: str) -> dict[str, Any]:
     """A log that code scanning takes (OASIS SARIF 2.1.0)."""
+    from urllib.parse import quote
+
     known = list(rules().values())
     places = {rule.id: index for index, rule in enumerate(known)}
     return {

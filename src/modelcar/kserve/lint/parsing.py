@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -59,7 +60,8 @@ class _Builder:
     def run(self) -> None:
         document, text, open_ = self._document, self._document.text, self._open
         kinds, starts, ends, after = document.kinds, document.starts, document.ends, document.after
-        scalar, next_event = events.ScalarEvent, CParser(text).get_event
+        scalar = events.ScalarEvent
+        next_event: Callable[[], Any] = CParser(text).get_event
         methods = {
             events.MappingStartEvent: self._start,
             events.SequenceStartEvent: self._start,
@@ -68,7 +70,6 @@ class _Builder:
             events.AliasEvent: self._alias,
             events.DocumentEndEvent: self._document_end,
         }.get
-        event: Any
         while (event := next_event()) is not None:
             if event.__class__ is not scalar:
                 if method := methods(event.__class__):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -272,6 +271,8 @@ def _near(text: str, fields: dict[str, str]) -> str:
     """The field that was probably meant; empty where none is near."""
     if len(text) > 100:
         return ""
+    import difflib
+
     folded = {field.lower(): field for field in fields}
     if text.lower() in folded:
         return folded[text.lower()]
@@ -281,4 +282,6 @@ def _near(text: str, fields: dict[str, str]) -> str:
 
 def _close(text: str, near: str) -> bool:
     """Whether nothing else can have been meant."""
+    import difflib
+
     return text.lower() == near.lower() or difflib.SequenceMatcher(None, text, near).ratio() >= 0.8
