@@ -200,6 +200,7 @@ def fetch(folder: Path) -> None:
         "install",
         "--quiet",
         "--no-deps",
+        "--only-binary=:all:",
         "--require-hashes",
         "--python",
         sys.executable,

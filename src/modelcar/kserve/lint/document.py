@@ -111,21 +111,24 @@ class Document:
         """The node that an alias stands for, or the node itself."""
         return self.aliases.get(node, node) if self.kinds[node] == ALIAS else node
 
-    def items(self, mapping: int) -> Iterator[tuple[int, int]]:
+    def items(self, mapping: int) -> list[tuple[int, int]]:
         """The keys and values of a mapping, aliases followed in values; merged ones (`<<`) last."""
         merged: list[int] = []
-        node, end, after = mapping + 1, self.after[mapping], self.after
+        found: list[tuple[int, int]] = []
+        node, end, after, kinds = mapping + 1, self.after[mapping], self.after, self.kinds
+        starts, ends = self.starts, self.ends
         while node < end:
             value = after[node]
-            if self.kinds[node] == PLAIN and self.value(node) == "<<":
+            if kinds[node] == PLAIN and ends[node] - starts[node] == 2 and self.value(node) == "<<":
                 merged.append(self.followed(value))
             else:
-                yield node, self.followed(value)
+                found.append((node, self.aliases[value] if kinds[value] == ALIAS else value))
             node = after[value]
         for place in merged:
-            for part in [place] if self.kinds[place] == MAPPING else [*self.elements(place)]:
-                if self.kinds[part] == MAPPING and part != mapping:
-                    yield from self._own(part)
+            for part in [place] if kinds[place] == MAPPING else [*self.elements(place)]:
+                if kinds[part] == MAPPING and part != mapping:
+                    found += self._own(part)
+        return found
 
     def _own(self, mapping: int) -> Iterator[tuple[int, int]]:
         node, end, after = mapping + 1, self.after[mapping], self.after
@@ -169,8 +172,8 @@ class Node:
     def __init__(self, document: Document, index: int) -> None:
         self.document = document
         self.index = index
-        self._fields: dict[str, tuple[int, int]] | None = None
-        self._children: dict[str, Node | None] = {}
+        self._fields: dict[str, int] | None = None
+        self._children: dict[str, Node | None] | None = None
 
     @property
     def type(self) -> str:
@@ -202,14 +205,14 @@ class Node:
         """Where it ends."""
         return self.document.ends[self.index]
 
-    def fields(self) -> dict[str, tuple[int, int]]:
-        """Of a mapping, key and value by the key's text; the first of equal keys counts."""
+    def fields(self) -> dict[str, int]:
+        """Of a mapping, the values by the keys' texts; the first of equal keys counts."""
         if self._fields is None:
             self._fields = {}
-            document = self.document
-            if document.kinds[self.index] == MAPPING:
-                for key, value in document.items(self.index):
-                    self._fields.setdefault(document.value(key), (key, value))
+            if self.document.kinds[self.index] == MAPPING:
+                value_of = self.document.value
+                for key, value in self.document.items(self.index):
+                    self._fields.setdefault(value_of(key), value)
         return self._fields
 
     def get(self, *path: str) -> Node | None:
@@ -219,31 +222,36 @@ class Node:
             if node is None:
                 return None
             children = node._children
+            if children is None:
+                children = node._children = {}
             if key not in children:
                 children[key] = node._child(key)
             node = children[key]
         return node
 
     def _child(self, key: str) -> Node | None:
-        found = self.fields().get(key)
-        if found is None or (self.document.kinds[found[1]] == PLAIN and self.document.type(found[1]) == "null"):
+        fields = self._fields
+        found = (self.fields() if fields is None else fields).get(key)
+        if found is None or (self.document.kinds[found] == PLAIN and self.document.type(found) == "null"):
             return None
-        return Node(self.document, found[1])
+        return Node(self.document, found)
 
     def forget(self) -> None:
         """Let go of what was looked up: it is looked up again where it is asked for."""
-        self._fields = None
-        self._children = {}
+        self._fields = self._children = None
 
     def key(self, name: str) -> Node | None:
         """The node of a key itself."""
-        found = self.fields().get(name)
-        return Node(self.document, found[0]) if found else None
+        for key, _ in self.document.items(self.index) if self.document.kinds[self.index] == MAPPING else ():
+            if self.document.value(key) == name:
+                return Node(self.document, key)
+        return None
 
     def pairs(self) -> Iterator[tuple[Node, Node]]:
         """Keys and values of a mapping."""
-        for key, value in self.fields().values():
-            yield Node(self.document, key), Node(self.document, value)
+        if self.document.kinds[self.index] == MAPPING:
+            for key, value in self.document.items(self.index):
+                yield Node(self.document, key), Node(self.document, value)
 
     def elements(self) -> Iterator[Node]:
         """The elements of a list."""

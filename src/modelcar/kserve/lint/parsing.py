@@ -60,7 +60,7 @@ class _Builder:
     def run(self) -> None:
         document, text, open_ = self._document, self._document.text, self._open
         kinds, starts, ends, after = document.kinds, document.starts, document.ends, document.after
-        scalar = events.ScalarEvent
+        scalar: Any = events.ScalarEvent
         next_event: Callable[[], Any] = CParser(text).get_event
         methods = {
             events.MappingStartEvent: self._start,
@@ -70,7 +70,7 @@ class _Builder:
             events.AliasEvent: self._alias,
             events.DocumentEndEvent: self._document_end,
         }.get
-        while (event := next_event()) is not None:
+        for event in iter(next_event, None):
             if event.__class__ is not scalar:
                 if method := methods(event.__class__):
                     method(event)

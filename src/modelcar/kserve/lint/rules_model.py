@@ -45,8 +45,9 @@ def check_sources(service: Service, report: Report) -> None:
         _several(service, [source for source in sources if source.node != own], report)
     if not sources and model is not None and not service.item.patch:
         connected = service.item.annotation(CONNECTIONS) or model.get("storage")
-        if not connected and not containers_of(predictor):
-            report.add("no-model", service.model or predictor, "no storageUri, storage or connection names a model")
+        misspelt = any(key.lower().startswith("storage") for key in model.fields())
+        if not connected and not misspelt and not containers_of(predictor):
+            report.add("no-model", model, "no storageUri, storage or connection names a model")
 
 
 def _scheme(service: Service, source: Source, word: str, report: Report) -> None:

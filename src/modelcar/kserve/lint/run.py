@@ -26,7 +26,7 @@ LARGEST = 10_000_000
 
 _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
-_BLOCK = re.compile(r"^[ \t]*(?:\{\{|\{%)|[:-][ \t]+(?:\{\{|\{%)", re.MULTILINE)
+_BLOCK = re.compile(r"(?:^[ \t]*|[:-][ \t]+|[\[,{][ \t]*)(?:\{\{|\{%)", re.MULTILINE)
 """A template's block that isn't in quotes."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
@@ -133,7 +133,7 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
             if found is None:
                 report.add_at("yaml-syntax", document, error.offset, error.what)
                 return None
-    offset = found.start() if found else _block_at(document) if blocks else None
+    offset = found.start() if found else _block_at(document) if blocks and _BLOCK.search(document.text) else None
     if offset is None:
         return document
     line, _ = document.position(offset)
