@@ -13,7 +13,7 @@ from modelcar.kserve.lint.scalars import integer_of, plain_type, quoted
         ("boolean", "y Y yes Yes YES n N no No NO true True TRUE false on On ON off Off OFF"),
         ("null", "~ null Null NULL"),
         ("integer", "0 1 -1 +7 017 0o17 0x1F 0b11 1_000 12345678901234567890"),
-        ("number", "08 09 1e3 1.5 .5 1. -2.5e-3 .inf -.Inf .nan"),
+        ("number", "18446744073709551616 08 09 1e3 1.5 .5 1. -2.5e-3 .inf -.Inf .nan"),
         ("string", "yEs tRue oN nULL 1.2.3 1Gi 100m 12:30:45 2001-01-01 0x 0o8 - + . .e3 e3 = << v1 on-call Notes"),
     ],
 )

@@ -18,6 +18,8 @@ _HINTS = frozenset("+-.0123456789~yYnNtTfFoO")
 """What a scalar that is no string begins with."""
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_LARGEST = 2**64
+"""From here on Go has no whole number, and takes a fraction."""
 _TAGS = {
     "tag:yaml.org,2002:str": "string",
     "tag:yaml.org,2002:binary": "string",
@@ -44,7 +46,7 @@ def plain_type(text: str) -> str:
         return "string"
     digits = text.replace("_", "")
     if _INTEGER.fullmatch(digits):
-        return "integer"
+        return "integer" if len(digits) < 19 or abs(integer_of(digits) or _LARGEST) < _LARGEST else "number"
     return "number" if _FLOAT.fullmatch(digits) or text in _NO_NUMBER else "string"
 
 
