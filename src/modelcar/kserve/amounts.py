@@ -1,0 +1,118 @@
+"""Processors, memory and accelerators of a server: the form's defaults, and what a user changes of them.
+
+KSERVE.md 4 ("Sizes", the default hardware profile) and 4a (accelerators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from modelcar.errors import UsageError
+from modelcar.kserve.deployment import Deployment
+from modelcar.kserve.names import is_qualified_name
+from modelcar.kserve.quantity import parse_quantity
+from modelcar.kserve.runtimes import NVIDIA
+from modelcar.kserve.versions import Flavor
+
+Amounts = dict[str, str]
+
+SIZES: dict[str, tuple[Amounts, Amounts]] = {
+    "Small": ({"cpu": "1", "memory": "4Gi"}, {"cpu": "2", "memory": "8Gi"}),
+    "Medium": ({"cpu": "4", "memory": "8Gi"}, {"cpu": "8", "memory": "10Gi"}),
+    "Large": ({"cpu": "6", "memory": "16Gi"}, {"cpu": "10", "memory": "20Gi"}),
+}
+"""Requests and limits of the 2.x form's sizes."""
+
+_PROFILE: Amounts = {"cpu": "2", "memory": "4Gi"}
+"""What the 3.x form's default hardware profile asks for, and may use."""
+
+_OWN = ("cpu", "memory", "ephemeral-storage")
+
+
+def resources_of(deployment: Deployment, flavor: Flavor) -> dict[str, Amounts]:
+    """`requests` and `limits` of a server's container; empty where nothing is to be written.
+
+    Raises:
+        UsageError: A name or a quantity that Kubernetes doesn't take, or a request over its limit.
+    """
+    requests, limits = (dict(part) for part in _base(deployment, flavor))
+    asked = _checked("requests", deployment.requests or {})
+    allowed = _checked("limits", deployment.limits or {})
+    for name, count in accelerators(deployment).items():
+        for part, given in ((requests, asked), (limits, allowed)):
+            if name in given and parse_quantity(given[name], name) != Decimal(count):
+                raise UsageError(f"--gpu-count: {count} {name}, and --requests or --limits say {given[name]}")
+            part[name] = count
+    for name in {**asked, **allowed}:
+        request, limit = asked.get(name), allowed.get(name)
+        if name not in _OWN:
+            request, limit = request or limit, limit or request  # both are one for what isn't Kubernetes' own
+        if request:
+            requests[name] = request
+            if not limit and name in limits and parse_quantity(limits[name], name) < parse_quantity(request, name):
+                limits[name] = request
+        if limit:
+            limits[name] = limit
+            if not request and name in requests and parse_quantity(limit, name) < parse_quantity(requests[name], name):
+                requests[name] = limit
+    _compare(requests, limits)
+    return {key: _in_order(part) for key, part in (("requests", requests), ("limits", limits)) if part}
+
+
+def _compare(requests: Amounts, limits: Amounts) -> None:
+    for name, value in requests.items():
+        request = parse_quantity(value, name)
+        limit = parse_quantity(limits.get(name, value), name)
+        if request > limit:
+            raise UsageError(f"--requests: {name} is {value}, and the limit {limits[name]}")
+        if name not in _OWN and request != limit:
+            raise UsageError(f"--requests: {name} must be the same in --limits", "Kubernetes wants that of devices")
+
+
+def _in_order(part: Amounts) -> Amounts:
+    """Processors and memory first."""
+    return dict(sorted(part.items(), key=lambda one: (one[0] not in _OWN, one[0])))
+
+
+def accelerators(deployment: Deployment) -> Amounts:
+    """Resource and count of what a user asked for by `--accelerator` and `--gpu-count`; a count of none is nothing.
+
+    Raises:
+        UsageError: The accelerator's name is none of a resource.
+    """
+    name = deployment.accelerator or NVIDIA
+    if "/" not in name or not is_qualified_name(name):
+        raise UsageError(f"--accelerator: {name!r} is no resource of a device", "write it as nvidia.com/gpu")
+    count = deployment.gpu_count
+    if count is None:
+        count = 1 if deployment.accelerator and name not in {**(deployment.limits or {})} else 0
+    return {name: str(count)} if count else {}
+
+
+def device_count(resources: Mapping[str, Amounts]) -> int:
+    """How many devices a server has."""
+    both = {**resources.get("requests", {}), **resources.get("limits", {})}
+    return sum(int(parse_quantity(value, name)) for name, value in both.items() if "/" in name)
+
+
+def _base(deployment: Deployment, flavor: Flavor) -> tuple[Amounts, Amounts]:
+    if flavor is Flavor.OPENSHIFT_AI_2:
+        return SIZES[deployment.size or "Small"]
+    if flavor is Flavor.OPENSHIFT_AI_3 and not deployment.hardware_profile:
+        return _PROFILE, _PROFILE
+    return {}, {}
+
+
+def _checked(field: str, given: Mapping[str, str]) -> Amounts:
+    for name, text in given.items():
+        if name not in _OWN and not name.startswith("hugepages-") and "/" not in name:
+            raise UsageError(f"--{field}: {name!r} is no resource", "one of cpu, memory, nvidia.com/gpu, …")
+        if not is_qualified_name(name):
+            raise UsageError(f"--{field}: {name!r} is no resource", "one of cpu, memory, nvidia.com/gpu, …")
+        value = parse_quantity(text, f"--{field} {name}")
+        if value < 0:
+            raise UsageError(f"--{field}: {name} is less than nothing")
+        if "/" in name and value != value.to_integral_value():
+            raise UsageError(f"--{field}: {name} counts devices, and {text} is no whole number")
+    return dict(given)

@@ -1,0 +1,116 @@
+"""What a user should know of the objects that were written: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelcar.kserve.quantity import parse_quantity
+from modelcar.kserve.resources.connection import registry_host
+from modelcar.kserve.resources.isvc import shared_memory_in_predictor
+from modelcar.kserve.settle import Settled, name_note
+from modelcar.kserve.versions import Flavor, Mode, Scheme
+
+
+def notes_on(settled: Settled, image_size: int | None, with_secrets: bool) -> Iterator[str]:
+    """The notes of a deployment.
+
+    Args:
+        settled: The deployment.
+        image_size: Bytes of its image, None where nobody looked.
+        with_secrets: Whether Secrets were written with their values.
+    """
+    yield from filter(None, [name_note(settled)])
+    if not with_secrets:
+        yield from _missing_secrets(settled)
+    yield from _connection(settled)
+    yield from _image(settled)
+    yield from _mode(settled)
+    yield from _edits(settled)
+    yield from _openness(settled)
+    if image_size is not None:
+        yield from _size(settled, image_size)
+
+
+def _missing_secrets(settled: Settled) -> Iterator[str]:
+    connection = settled.connection
+    names = list(settled.wish.pull_secret or ())
+    if connection and not (connection.new and connection.kind == "uri"):
+        names.append(connection.name)
+    where = f" in {settled.namespace}" if settled.namespace else ""
+    for name in dict.fromkeys(names):
+        told = connection is not None and connection.new and connection.name == name
+        more = ", or add --with-secrets to write it" if told or name in (settled.wish.pull_secret or ())[:1] else ""
+        yield f"the Secret {name} must be there first{where}{more}"
+
+
+def _connection(settled: Settled) -> Iterator[str]:
+    connection = settled.connection
+    if connection is None:
+        return
+    if settled.on_three and not connection.new and connection.kind in ("", "uri"):
+        unless = "" if connection.kind else "if it is a URI connection, "
+        yield f"{unless}what is deployed is the URI in the connection {connection.name}, whatever else is said"
+    if settled.on_three and connection.kind == "uri" and not settled.pull_secrets:
+        yield "a URI connection brings no pull secret: for a private image add --pull-secret"
+    if settled.cluster.flavor is Flavor.OPENSHIFT_AI_2 and not connection.new and connection.kind == "":
+        yield (
+            f"nothing is written of the connection {connection.name}: where it is a pull secret, add "
+            "--connection-type oci"
+        )
+    host = settled.wish.registry_host
+    reference = settled.source.reference if settled.source else None
+    if host and reference and not f"{reference.name}/".startswith(f"{host.rstrip('/')}/"):
+        yield f"the image {reference.name} isn't in the connection's registry {registry_host(settled)}"
+
+
+def _image(settled: Settled) -> Iterator[str]:
+    source = settled.source
+    if source is None or source.reference is None:
+        return
+    if source.reference.digest is None and (source.reference.tag or "latest") == "latest":
+        yield "nodes ask for the image at each start of a Pod, since it has no tag but latest: name a tag or a digest"
+    if source.scheme is Scheme.FETCH and not settled.pull_secrets and settled.on_openshift:
+        yield "oci+fetch:// takes the first pull secret only, and OpenShift's own may not fit: add --pull-secret"
+    if source.scheme is Scheme.NATIVE and settled.on_openshift:
+        yield (
+            "oci+native:// needs a RoleBinding of the predictor's service account to the ClusterRole "
+            "openshift-ai-inferenceservice-image-volume-scc"
+        )
+
+
+def _mode(settled: Settled) -> Iterator[str]:
+    if settled.llm or settled.mode is Mode.KNATIVE:
+        return
+    if settled.mode is None and not settled.on_openshift:
+        yield "no deployment mode is written: the cluster's default decides"
+    if settled.wish.progress_deadline:
+        yield (
+            "the progress deadline is left out: it acts in Knative mode only. In raw mode KServe reports "
+            "ProgressDeadlineExceeded after 600 s, and the Pod goes on starting"
+        )
+
+
+def _edits(settled: Settled) -> Iterator[str]:
+    """KSERVE.md 4a: an edit in the 2.x dashboard rebuilds the predictor."""
+    if settled.cluster.flavor is not Flavor.OPENSHIFT_AI_2:
+        return
+    lost = [
+        "the progress deadline" if settled.progress_deadline else "",
+        "the shared memory" if shared_memory_in_predictor(settled) else "",
+    ]
+    if any(lost):
+        yield (
+            f"an edit in the OpenShift AI 2 dashboard may drop {' and '.join(filter(None, lost))}: apply this again "
+            "after one"
+        )
+
+
+def _openness(settled: Settled) -> Iterator[str]:
+    if settled.wish.route and not settled.token_auth:
+        yield "anyone who reaches the route may use the model: there is no token authentication"
+
+
+def _size(settled: Settled, image_size: int) -> Iterator[str]:
+    limit = settled.resources.get("limits", {}).get("memory")
+    if limit and parse_quantity(limit, "memory") < image_size:
+        yield f"the memory limit {limit} is less than the image's {image_size / 1024**3:.1f} GiB"

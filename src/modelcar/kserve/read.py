@@ -1,0 +1,119 @@
+"""YAML of others, as kubectl reads it: bounded, and without a value that another reader would type otherwise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelcar.errors import NotFound, Refused, UsageError
+
+LARGEST = 10_000_000
+"""Bytes of the largest file that is read."""
+_MOST = 200_000
+_DEEPEST = 100
+_BOOL = {
+    **dict.fromkeys(("y", "yes", "true", "on"), True),
+    **dict.fromkeys(("n", "no", "false", "off"), False),
+}
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def read_documents(path: Path, what: str, *, texts: bool = False) -> list[Any]:
+    """The documents of a YAML or JSON file; empty ones are left out.
+
+    Args:
+        path: The file; `-` is no special name.
+        what: The option that names it, for errors.
+        texts: Leave each scalar the text that it is.
+
+    Raises:
+        NotFound: It isn't there.
+        Refused: It is larger than `LARGEST`, or aliases make too much of it.
+        UsageError: It can't be read, or is no YAML: with line and column.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise Refused(f"{what}: {path} is larger than {LARGEST // 1_000_000} MB", "is it the right file?")
+        content = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise NotFound(f"{what}: {path} doesn't exist") from None
+    except OSError as error:
+        raise UsageError(f"{what}: {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{what}: {path} is no text in UTF-8") from None
+    return parse_documents(content, f"{what}: {path}", texts=texts)
+
+
+def parse_documents(content: str, what: str, *, texts: bool = False) -> list[Any]:
+    """As `read_documents`, of a text."""
+    try:
+        loader = yaml.CBaseLoader(content)
+        nodes = []
+        while loader.check_node():
+            nodes.append(loader.get_node())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UsageError(f"{what}: {where}{error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{what}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise Refused(f"{what}: it is nested too deep") from None
+    values = [_Reader(what, texts).value(node, 0) for node in nodes if node is not None]
+    return [value for value in values if value not in (None, "")]
+
+
+class _Reader:
+    """Nodes to values. Each value is counted where it stands, so that aliases can't make more of a file than it is."""
+
+    def __init__(self, what: str, texts: bool) -> None:
+        self._what = what
+        self._texts = texts
+        self._left = _MOST
+
+    def value(self, node: yaml.Node, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > _DEEPEST:
+            raise Refused(f"{self._what}: more than {_MOST:,} values, or nested deeper than {_DEEPEST}")
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, depth + 1) for item in node.value]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, depth)
+        return node.value if self._texts else _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in node.value:
+            mark = key.start_mark
+            where = f"{self._what}: line {mark.line + 1}, column {mark.column + 1}"
+            if not isinstance(key, yaml.ScalarNode):
+                raise UsageError(f"{where}: a key must be a word")
+            if key.value in values:
+                raise UsageError(f"{where}: {key.value} is there twice")
+            values[key.value] = self.value(value, depth + 1)
+        return values
+
+
+def _scalar(node: yaml.Node) -> Any:
+    """What sigs.k8s.io/yaml (goyaml.v2, resolve.go) makes of a scalar; dates and what has a tag stay texts."""
+    text = str(node.value)
+    if getattr(node, "style", None) or node.tag not in (None, "", "tag:yaml.org,2002:str", "?"):
+        return text
+    if text in ("", "~") or text.lower() == "null":
+        return None
+    if text.lower() in _BOOL and (text.islower() or text.isupper() or text.istitle()):
+        return _BOOL[text.lower()]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if re.fullmatch(r"0[oO]?[0-7]+", text):
+        return int(text.lower().replace("o", ""), 8)
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
+        return int(text, 16)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return text

@@ -1,0 +1,79 @@
+"""From a deployment to the objects that serve it, in the order in which they must be applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelcar.kserve.deployment import Deployment, merged
+from modelcar.kserve.notes import notes_on
+from modelcar.kserve.resources.auth import token_objects
+from modelcar.kserve.resources.connection import oci_secret, pull_secret, s3_secret, uri_secret
+from modelcar.kserve.resources.isvc import inference_service
+from modelcar.kserve.resources.llm import llm_inference_service
+from modelcar.kserve.resources.parts import Manifest
+from modelcar.kserve.resources.runtime import serving_runtime
+from modelcar.kserve.secrets import SecretValues
+from modelcar.kserve.settle import Settled, settle
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The objects of a deployment.
+
+    Attributes:
+        settled: What they were made from.
+        manifests: In the order in which they must be applied.
+        notes: What a user should know of them, a line each.
+    """
+
+    settled: Settled
+    manifests: tuple[Manifest, ...]
+    notes: tuple[str, ...]
+
+
+def render(
+    deployment: Deployment,
+    *,
+    chosen: Deployment | None = None,
+    digest: str | None = None,
+    image_size: int | None = None,
+    secrets: SecretValues | None = None,
+) -> Rendered:
+    """Write the objects of a deployment.
+
+    Args:
+        deployment: What a user says, by flags and file.
+        chosen: What was chosen from the model's facts, for fields of which the user says nothing.
+        digest: What the image's tag points to; None writes the image as it was given.
+        image_size: Bytes of the image, None where nobody looked.
+        secrets: Values for Secrets; None writes none of those that hold a secret.
+
+    Raises:
+        UsageError: A field's value is wrong; the error names the field.
+        Refused: A rule of the cluster or of ours forbids it.
+        NotFound: The file of the runtime isn't there.
+    """
+    wish = merged(deployment, chosen) if chosen is not None else deployment
+    settled = settle(wish, digest=digest, image_size=image_size)
+    manifests = _secrets(settled, secrets)
+    if settled.runtime is not None and settled.runtime.spec is not None:
+        manifests.append(serving_runtime(settled, settled.runtime))
+    manifests.append(llm_inference_service(settled) if settled.llm else inference_service(settled))
+    manifests += token_objects(settled)
+    return Rendered(settled, tuple(manifests), tuple(notes_on(settled, image_size, secrets is not None)))
+
+
+def _secrets(settled: Settled, values: SecretValues | None) -> list[Manifest]:
+    connection = settled.connection
+    made = []
+    if connection and connection.new and connection.kind == "uri":
+        made.append(uri_secret(settled, connection))
+    if values is None:
+        return made
+    if connection and connection.new and connection.kind == "oci":
+        made.append(oci_secret(settled, connection, values))
+    if connection and connection.new and connection.kind == "s3":
+        made.append(s3_secret(settled, connection, values))
+    if settled.wish.pull_secret:
+        made.append(pull_secret(settled, settled.wish.pull_secret[0], values))
+    return made
