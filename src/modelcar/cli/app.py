@@ -26,6 +26,7 @@ from modelcar.cli.login import login, logout
 from modelcar.cli.ls import ls
 from modelcar.cli.plan import plan
 from modelcar.cli.pull import pull
+from modelcar.cli.render import render
 from modelcar.cli.verify import verify
 from modelcar.errors import Interrupted, ModelcarError, UsageError
 from modelcar.settings import FILE, read_settings
@@ -65,6 +66,7 @@ app.add_command(fit)
 app.add_command(copy)
 app.add_command(verify)
 app.add_command(lint)
+app.add_command(render)
 app.add_command(login)
 app.add_command(logout)
 app.add_command(completion)

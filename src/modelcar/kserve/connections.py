@@ -91,14 +91,14 @@ def _fitting(kind: str, deployment: Deployment, source: Source | None, new: bool
         if access and "Pull" not in access:
             raise Refused("--access-type: only Pull connections serve models", "add --access-type Pull")
     elif new and source is None:
-        raise UsageError("--model: a new uri connection needs the URI", "give MODEL")
+        raise UsageError("MODEL: a new uri connection needs the URI", "give MODEL")
 
 
 def _fitting_s3(deployment: Deployment, source: Source | None, new: bool) -> None:
     if not deployment.connection_path:
         raise UsageError("--connection-path: an s3 connection needs the model's path in its bucket")
     if source is not None:
-        raise UsageError("--model: an s3 connection says where the model is", "leave MODEL or the connection out")
+        raise UsageError("MODEL: an s3 connection says where the model is", "leave MODEL or the connection out")
     for name in ("s3-endpoint", "s3-bucket"):
         if new and not deployment.said().get(name):
             raise UsageError(f"--{name}: a new s3 connection needs it")

@@ -245,7 +245,7 @@ FIELDS: tuple[Field, ...] = (
           ids=("hardwareProfile",), label="Hardware profile", metavar="NAME[/NAMESPACE]"),
     Field("size", RESOURCES, "The model server's size.", three=Absent("it has hardware profiles instead"),
           two="InferenceService: spec.predictor.model.resources", kserve=Absent("there are none"), llm=_NO_LLM,
-          choices=("Small", "Medium", "Large"), default="Small"),
+          choices=("Small", "Medium", "Large"), default="Small on 2.x"),
     Field("accelerator", RESOURCES, "The resource of the accelerator, as nvidia.com/gpu.", three=Absent(
           "it has hardware profiles instead: write --limits nvidia.com/gpu=1 or --gpu-count"),
           two="InferenceService: spec.predictor.model.resources, ServingRuntime: metadata.annotations"

@@ -109,7 +109,7 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
     source = _source(deployment, cluster, llm)
     connection = connection_of(deployment, source)
     if source is None and (llm or not _connection_tells(connection, cluster.flavor)):
-        raise UsageError("--model: where is the model?", "give MODEL, as quay.io/acme/granite:1")
+        raise UsageError("MODEL: where is the model?", "give MODEL, as quay.io/acme/granite:1")
     runtime, model_format = (None, ("vLLM", "")) if llm else _runtime(deployment, cluster)
     mode = _mode(deployment, cluster)
     _check_replicas(deployment)
@@ -204,11 +204,11 @@ def name_note(settled: Settled) -> str:
 def _source(deployment: Deployment, cluster: Cluster, llm: bool) -> Source | None:
     if deployment.model is None:
         return None
-    source = parse_source(deployment.model, "--model")
+    source = parse_source(deployment.model, "MODEL")
     if source.scheme is not None:
         cluster.refuse_scheme(source.scheme)
         if llm and source.scheme is Scheme.FETCH:
-            raise Refused("--model: an LLMInferenceService doesn't load oci+fetch://", "write oci://")
+            raise Refused("MODEL: an LLMInferenceService doesn't load oci+fetch://", "write oci://")
     return source
 
 

@@ -1,0 +1,256 @@
+"""`modelcar render`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelcar.cli.options import Pair
+from modelcar.errors import Refused, UsageError
+from modelcar.kserve.form import FIELDS, Field, Kind
+
+if TYPE_CHECKING:
+    from modelcar.kserve.deployment import Deployment
+    from modelcar.kserve.render import Rendered
+    from modelcar.kserve.secrets import SecretValues
+    from modelcar.kserve.settle import Settled
+
+_SHORT = {"namespace": "-n"}
+_FLAGS = tuple(field for field in FIELDS if field.name != "model")
+
+
+class _Grouped(click.Command):
+    """A command whose help shows its options under the form's headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See `click.Command`."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        headings = {field.attribute: field.group for field in _FLAGS}
+        for option in self.get_params(ctx):
+            if record := option.get_help_record(ctx):
+                groups.setdefault(headings.get(option.name or "", "Files and output"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+class _Pairs(click.ParamType[list[tuple[str, str]]]):
+    """`KEY=VALUE`, or several with commas between them."""
+
+    name = "key=value,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[tuple[str, str]]:
+        """See `click.ParamType`."""
+        if isinstance(value, list):
+            return value
+        return [Pair().convert(part.strip(), param, ctx) for part in str(value).split(",") if part.strip()]
+
+
+def _option(field: Field) -> Callable[[Any], Any]:
+    """The flag of a field."""
+    names = [*filter(None, [_SHORT.get(field.name)]), f"--{field.name}", field.attribute]
+    more: dict[str, Any] = {"metavar": field.metavar or None, "multiple": field.kind in (Kind.LIST, Kind.PAIRS)}
+    if field.kind is Kind.SWITCH:
+        names[-2] = f"--{field.name}/--no-{field.name}"
+        more = {}
+    elif field.kind is Kind.NUMBER:
+        more["type"] = click.IntRange(field.low, field.high)
+    elif field.kind is Kind.PAIRS:
+        more["type"] = _Pairs() if field.name in ("requests", "limits") else Pair()
+    elif field.choices:
+        more["type"] = click.Choice(field.choices)
+    default = f"  [default: {field.default}]" if field.default else ""
+    return click.option(*names, default=None, help=f"{field.help}{default}", **more)
+
+
+def _with_fields(command: Callable[..., Any]) -> Callable[..., Any]:
+    for field in reversed(_FLAGS):
+        command = _option(field)(command)
+    return command
+
+
+def _print_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from modelcar.cli import show
+        from modelcar.kserve.deployment import schema
+
+        show.as_json(schema())
+        context.exit()
+
+
+@click.command(cls=_Grouped, short_help="Write the objects that serve an image on KServe or OpenShift AI.")
+@click.argument("model", required=False)
+@_with_fields
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A deployment as YAML: a key for each flag, and `model`. Flags win over it; repeatable.",
+)
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was said, less all that is secret, to a file for -f.",
+)
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print the objects.")
+@click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
+@click.option(
+    "--pull-secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What the pull secret holds, as docker's config.json.  [default: the credentials that docker or podman has "
+    "for the registry]",
+)
+@click.option(
+    "--s3-credentials-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=…  [default: the environment]",
+)
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON schema of the file for -f, and exit.",
+)
+def render(
+    model: str | None,
+    files: tuple[Path, ...],
+    save: Path | None,
+    output: str,
+    with_secrets: bool,
+    pull_secret_file: Path | None,
+    s3_credentials_file: Path | None,
+    **values: Any,
+) -> None:
+    """Write the objects that serve the image MODEL on KServe or OpenShift AI, as its "Deploy model" form would.
+
+    MODEL is REF, oci://REF, or another URI that KServe loads from. The objects go to stdout, in the order in which they
+    must be applied, and are the same from run to run; what to know of them goes to stderr. Nothing is sent anywhere.
+
+    \b
+    Examples:
+      modelcar render quay.io/acme/granite:3.1-2b --name granite -n demo --runtime-file runtime.yaml
+      modelcar render oci://quay.io/acme/granite:3.1-2b --flavor kserve --name granite -n demo --gpu-count 1
+      modelcar render -f deployment.yaml -o json
+    """
+    from modelcar.kserve.write import as_json, as_yaml
+
+    wanted = _deployments(files, _said(model, values))
+    done = [_render(one, with_secrets, pull_secret_file, s3_credentials_file) for one in wanted]
+    _refuse_twins(done)
+    manifests = [manifest for one in done for manifest in one.manifests]
+    text = as_json(manifests) if output == "json" else as_yaml(manifests)
+    if save is not None:
+        _save(save, wanted)
+    for one in done:
+        for note in one.notes:
+            click.echo(f"note: {f'{one.settled.name}: ' if len(done) > 1 else ''}{note}", err=True)
+    click.echo(text, nl=False)
+
+
+def _said(model: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    """What the command line says, by field."""
+    said: dict[str, Any] = {"model": model}
+    for field in _FLAGS:
+        value = values[field.attribute]
+        if field.kind is Kind.PAIRS and value:
+            said[field.name] = dict(pair for one in value for pair in (one if isinstance(one, list) else [one]))
+        elif value is not None and value != ():
+            said[field.name] = value
+    return said
+
+
+def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment]:
+    from modelcar.kserve.deployment import deployment_from, merged
+    from modelcar.kserve.read import read_documents
+
+    flags = deployment_from(said)
+    if not files:
+        return [flags]
+    wanted = []
+    for path in files:
+        for document in read_documents(path, "-f", texts=True):
+            if not isinstance(document, dict):
+                raise UsageError(
+                    f"-f {path} holds no fields of a deployment", "a key for each flag, as `name: granite`"
+                )
+            if "apiVersion" in document:
+                raise UsageError(
+                    f"-f {path} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
+                )
+            wanted.append(merged(flags, deployment_from(document, str(path))))
+    if not wanted:
+        raise UsageError(f"-f {files[0]} is empty")
+    return wanted
+
+
+def _render(wanted: Deployment, with_secrets: bool, pull_file: Path | None, s3_file: Path | None) -> Rendered:
+    from modelcar.kserve.render import render as render_objects
+
+    done = render_objects(wanted)
+    if not with_secrets:
+        return done
+    return render_objects(wanted, secrets=_secrets(done.settled, pull_file, s3_file))
+
+
+def _secrets(settled: Settled, pull_file: Path | None, s3_file: Path | None) -> SecretValues:
+    """The values of a deployment's Secrets, from where they are kept."""
+    from modelcar.kserve.secrets import SecretValues, docker_config_in, s3_keys
+
+    connection = settled.connection
+    new = connection.kind if connection and connection.new else ""
+    config = access = secret = ""
+    if new == "oci" or settled.wish.pull_secret:
+        config = docker_config_in(pull_file) if pull_file else _docker_config(settled)
+    if new == "s3":
+        access, secret = s3_keys(s3_file, os.environ)
+    return SecretValues(config, access, secret)
+
+
+def _docker_config(settled: Settled) -> str:
+    """What docker or podman knows of the model's registry."""
+    from modelcar.kserve.secrets import docker_config_for
+    from modelcar.stores.registry.credentials import find_credentials
+
+    reference = settled.source.reference if settled.source else None
+    if reference is None:
+        raise UsageError("--with-secrets: the model is in no registry whose credentials we could look up",
+                         "add --pull-secret-file FILE")  # fmt: skip
+    found = find_credentials(reference.registry, reference.repository, None)
+    if found is None or not found.user:
+        raise Refused(
+            f"--with-secrets: docker and podman have no password for {reference.registry}",
+            f"run modelcar login {reference.registry}, or add --pull-secret-file FILE",
+        )
+    return docker_config_for(reference.registry, found.user, found.secret)
+
+
+def _refuse_twins(done: Sequence[Rendered]) -> None:
+    seen: set[tuple[str, str, str, str]] = set()
+    for one in done:
+        for manifest in one.manifests:
+            metadata = manifest["metadata"]
+            key = (manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+            if key in seen and (manifest["kind"] != "Secret" or "service-account" in manifest["type"]):
+                raise Refused(f"--name: two deployments write the {key[1]} {key[3]}", "give each a name of its own")
+            seen.add(key)
+
+
+def _save(path: Path, wanted: Sequence[Deployment]) -> None:
+    """Replace the file at once."""
+    from modelcar.kserve.deployment import as_values
+    from modelcar.kserve.write import as_yaml
+
+    text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".modelcar-", delete=False) as made:
+        made.write(text)
+    Path(made.name).chmod(0o644)
+    Path(made.name).replace(path)
