@@ -1,8 +1,13 @@
-"""Write docs/cli.md from the command line itself, and docs/lint.md from the rules of `modelcar lint`."""
+"""Write what docs/ can have from the program itself.
+
+docs/cli.md, the reference of the command line; docs/lint.md from the rules of `modelcar lint`; in docs/render.md the table
+of the form's fields; and docs/deployment.schema.json.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +17,15 @@ import click
 from modelcar import errors
 from modelcar.cli.app import app
 from modelcar.errors import ModelcarError
+from modelcar.kserve.deployment import schema
+from modelcar.kserve.form import FIELDS, Absent, Field, Place
 from modelcar.kserve.lint.catalog import rules
 
-PLACE = Path(__file__).parent.parent / "docs" / "cli.md"
-LINT_PLACE = PLACE.with_name("lint.md")
+_DOCS = Path(__file__).parent.parent / "docs"
+PLACE = _DOCS / "cli.md"
+LINT_PLACE = _DOCS / "lint.md"
+FORM_PLACE = _DOCS / "render.md"
+SCHEMA_PLACE = _DOCS / "deployment.schema.json"
 
 _HEAD = """\
 # The command line
@@ -138,6 +148,50 @@ def _exit_codes() -> Iterator[str]:
     yield "\n".join(rows) + "\n"
 
 
+def form_page(page: str) -> str:
+    """docs/render.md with its table of fields made anew."""
+    before, begin, rest = page.partition("<!-- fields: made by scripts/docs.py -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    assert begin, "the page has lost its mark"
+    assert end, "the page has lost its mark"
+    groups = dict.fromkeys(field.group for field in FIELDS)
+    tables = ["\n".join([f"### {group}\n", _FORM_HEAD, *_form_rows(group), ""]) for group in groups]
+    return before + begin + "\n" + "\n".join(tables) + "\n" + end + after
+
+
+_FORM_HEAD = """\
+| Field of the form | Flag | Default | Takes | openshift-ai-3 | openshift-ai-2 | kserve | `--kind llm` |
+|---|---|---|---|---|---|---|---|"""
+
+
+def _form_rows(group: str) -> Iterator[str]:
+    for field in FIELDS:
+        if field.group == group:
+            flag = "`MODEL`" if field.name == "model" else f"`--{field.name}`"
+            places = [_place(place) for place in (field.three, field.two, field.kserve, field.llm)]
+            cells = [field.label, flag, _cell(field.default), _cell(_takes(field)), *places]
+            yield f"| {' | '.join(cells)} |"
+
+
+def _takes(field: Field) -> str:
+    numbers = f"{field.low} to {field.high}" if field.high is not None else ""
+    return "; ".join(filter(None, [", ".join(field.choices), numbers, field.rule])) or field.kind.value
+
+
+def _place(place: Place) -> str:
+    if isinstance(place, Absent):
+        return f"– ({_cell(place.why)})"
+    kind, colon, path = place.partition(": ")
+    return f"{kind}: `{path}`" if colon else _cell(place)
+
+
+def schema_text() -> str:
+    """The schema of a deployment's file."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     PLACE.write_text(reference(), encoding="utf-8")
     LINT_PLACE.write_text(lint_page(), encoding="utf-8")
+    FORM_PLACE.write_text(form_page(FORM_PLACE.read_text(encoding="utf-8")), encoding="utf-8")
+    SCHEMA_PLACE.write_text(schema_text(), encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +104,8 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
     cluster = _cluster(deployment)
     llm = deployment.kind == "llm"
     if llm:
-        cluster.llm_api()
+        with _naming("--kind"):
+            cluster.llm_api()
     _refuse_absent(deployment, cluster.flavor, llm)
     _check_texts(deployment)
     name, display = _names(deployment, cluster)
@@ -125,6 +128,15 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
         token_auth=tokens_on, tokens=_tokens(deployment, name) if tokens_on else (),
         pull_secrets=_pull_secrets(deployment, cluster.flavor, connection), args=_args(deployment),
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Put the field before what is refused because of it."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(f"{field}: {error.what}", error.hint) from None
 
 
 def _cluster(deployment: Deployment) -> Cluster:
@@ -206,7 +218,8 @@ def _source(deployment: Deployment, cluster: Cluster, llm: bool) -> Source | Non
         return None
     source = parse_source(deployment.model, "MODEL")
     if source.scheme is not None:
-        cluster.refuse_scheme(source.scheme)
+        with _naming("MODEL"):
+            cluster.refuse_scheme(source.scheme)
         if llm and source.scheme is Scheme.FETCH:
             raise Refused("MODEL: an LLMInferenceService doesn't load oci+fetch://", "write oci://")
     return source
@@ -279,10 +292,8 @@ def _mode(deployment: Deployment, cluster: Cluster) -> Mode | None:
     if deployment.deployment_mode is None:
         return cluster.default_mode
     mode = parse_mode(deployment.deployment_mode, "--deployment-mode")
-    try:
+    with _naming("--deployment-mode"):
         cluster.spelled(mode)
-    except Refused as error:
-        raise Refused(f"--deployment-mode: {error.what}", error.hint) from None
     return mode
 
 

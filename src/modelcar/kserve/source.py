@@ -63,7 +63,10 @@ def parse_source(text: str, what: str = "MODEL") -> Source:
     if scheme in {one.value for one in Scheme}:
         if not found and text.startswith(("oci:", "dir:", "./", "/")):
             raise UsageError(f"{what}: {text} is on this machine, and a cluster can't read it", "push it to a registry")
-        reference = parse_reference(rest)
+        try:
+            reference = parse_reference(rest)
+        except UsageError as error:
+            raise UsageError(f"{what}: {error.what}", error.hint) from None
         return Source(f"{scheme}://{reference}", Scheme(scheme), reference)
     if scheme not in _LOADED or not rest:
         raise UsageError(f"{what}: KServe loads nothing from {text}", "it takes oci://HOST/REPOSITORY:TAG")

@@ -50,7 +50,7 @@ def labels(done: Rendered) -> dict[str, str]:
     return found
 
 
-def annotations(done: Rendered, kind: str = "InferenceService") -> dict[str, str]:
+def annotated(done: Rendered, kind: str = "InferenceService") -> dict[str, str]:
     found: dict[str, str] = named(done, kind)["metadata"].get("annotations", {})
     return found
 
@@ -96,7 +96,7 @@ def test_3_x_writes_the_forms_defaults() -> None:
     done = rendered(THREE)
     assert kinds(done) == ["ServingRuntime", "InferenceService"]
     assert labels(done) == {"opendatahub.io/dashboard": "true"}
-    assert annotations(done) == {
+    assert annotated(done) == {
         "openshift.io/display-name": "granite",
         "opendatahub.io/model-type": "generative",
         "security.opendatahub.io/enable-auth": "false",
@@ -110,7 +110,7 @@ def test_3_x_writes_the_forms_defaults() -> None:
             "modelFormat": {"name": "vLLM"},
             "runtime": "granite",
             "storageUri": "oci://quay.io/acme/granite:1",
-            "resources": dict.fromkeys(("requests", "limits"), {"cpu": "2", "memory": "4Gi"}),
+            "resources": {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}},
         },
     }
 
@@ -122,7 +122,7 @@ def test_2_x_writes_the_forms_defaults() -> None:
         "opendatahub.io/dashboard": "true",
         "networking.knative.dev/visibility": "cluster-local",
     }
-    assert annotations(done) == {
+    assert annotated(done) == {
         "openshift.io/display-name": "granite",
         "serving.kserve.io/deploymentMode": "Serverless",
         "serving.knative.openshift.io/enablePassthrough": "true",
@@ -179,7 +179,7 @@ def test_an_llm_inference_service_takes_arguments_in_a_variable() -> None:
 )
 def test_the_mode_is_spelled_as_the_cluster_knows_it(base: dict[str, Any], version: str, mode: str, word: str) -> None:
     done = rendered(base, deployment_mode=mode, **({"kserve_version": version} if version else {}))
-    assert annotations(done)["serving.kserve.io/deploymentMode"] == word
+    assert annotated(done)["serving.kserve.io/deploymentMode"] == word
 
 
 def test_knative_on_3_x_is_refused() -> None:
@@ -189,7 +189,7 @@ def test_knative_on_3_x_is_refused() -> None:
 def test_raw_mode_on_2_x_has_no_istio_and_its_own_label_for_the_route() -> None:
     done = rendered(TWO, deployment_mode="RawDeployment", route=True)
     assert labels(done)["networking.kserve.io/visibility"] == "exposed"
-    assert "sidecar.istio.io/inject" not in annotations(done)
+    assert "sidecar.istio.io/inject" not in annotated(done)
     assert "annotations" not in predictor(done)
 
 
@@ -252,7 +252,7 @@ def test_a_field_that_a_flavour_lacks_is_refused_by_name(base: dict[str, Any], f
 def test_a_route_on_3_x_brings_token_authentication() -> None:
     done = rendered(THREE, route=True)
     assert kinds(done) == ["ServingRuntime", "InferenceService", *TOKENS]
-    assert annotations(done)["security.opendatahub.io/enable-auth"] == "true"
+    assert annotated(done)["security.opendatahub.io/enable-auth"] == "true"
     assert named(done, "Secret")["metadata"]["name"] == "default-token-granite-sa"
     assert named(done, "Role")["rules"][0]["resourceNames"] == ["granite"]
 
@@ -264,10 +264,10 @@ def test_without_tokens_an_open_route_is_warned_of() -> None:
 
 
 def test_2_x_asks_for_tokens_only_when_told() -> None:
-    assert "security.opendatahub.io/enable-auth" not in annotations(rendered(TWO, route=True))
+    assert "security.opendatahub.io/enable-auth" not in annotated(rendered(TWO, route=True))
     done = rendered(TWO, token_auth=True)
-    assert annotations(done)["security.opendatahub.io/enable-auth"] == "true"
-    assert annotations(done, "ServingRuntime")["enable-auth"] == "true"
+    assert annotated(done)["security.opendatahub.io/enable-auth"] == "true"
+    assert annotated(done, "ServingRuntime")["enable-auth"] == "true"
     assert named(done, "Secret")["metadata"]["name"] == "default-name-granite-sa"
 
 
@@ -294,12 +294,12 @@ def test_names() -> None:
 
 def test_a_hardware_profile_writes_no_resources_but_those_given() -> None:
     done = rendered(THREE, hardware_profile="gpu/redhat-ods-applications")
-    assert annotations(done)["opendatahub.io/hardware-profile-name"] == "gpu"
-    assert annotations(done)["opendatahub.io/hardware-profile-namespace"] == "redhat-ods-applications"
+    assert annotated(done)["opendatahub.io/hardware-profile-name"] == "gpu"
+    assert annotated(done)["opendatahub.io/hardware-profile-namespace"] == "redhat-ods-applications"
     assert "resources" not in predictor(done)["model"]
     given = rendered(THREE, hardware_profile="gpu", limits={"memory": "16Gi"})
     assert predictor(given)["model"]["resources"] == {"limits": {"memory": "16Gi"}}
-    assert "opendatahub.io/hardware-profile-namespace" not in annotations(given)
+    assert "opendatahub.io/hardware-profile-namespace" not in annotated(given)
 
 
 def test_several_devices_share_memory() -> None:
