@@ -35,7 +35,7 @@ def docker_config_for(registry: str, user: str, secret: str) -> str:
 
 
 def docker_config_in(path: Path) -> str:
-    """The text of a file that docker or podman would read.
+    """The credentials in a file that docker or podman would read, as a `.dockerconfigjson`.
 
     Raises:
         NotFound: It isn't there.
@@ -51,7 +51,7 @@ def docker_config_in(path: Path) -> str:
         raise UsageError(
             f"{path} holds no credentials", "a file with `auths`; a cluster can't ask this machine's credential helper"
         )
-    return text.strip()
+    return json.dumps({"auths": auths}, separators=(",", ":"))
 
 
 def s3_keys(path: Path | None, environment: Mapping[str, str]) -> tuple[str, str]:
