@@ -58,7 +58,7 @@ def test_a_saved_call_is_the_same_call_and_flags_win(tmp_path: Path) -> None:
 def test_numbers_in_a_file_stay_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(
-        "model: quay.io/acme/granite:1\nname: granite\nflavor: kserve\nkserve-version: 0.20\n"
+        "model: quay.io/acme/granite:1\nname: granite\nflavor: kserve\nkserve-version: 0.20\nnamespace: ~\ntimeout:\n"
         "env: {A: 010, B: on}\nlimits: {cpu: 2}\nargs: [1e3]\n"
     )
     (service,) = yaml.safe_load_all(modelcar("render", "-f", file).out)

@@ -251,6 +251,11 @@ def _save(path: Path, wanted: Sequence[Deployment]) -> None:
 
     text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".modelcar-", delete=False) as made:
-        made.write(text)
-    Path(made.name).chmod(0o644)
-    Path(made.name).replace(path)
+        try:
+            made.write(text)
+            made.flush()
+            Path(made.name).chmod(0o644)
+            Path(made.name).replace(path)
+        except BaseException:
+            Path(made.name).unlink()
+            raise

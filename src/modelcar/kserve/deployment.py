@@ -61,6 +61,7 @@ class Deployment(
     hardware_profile: str | None = None
     size: Literal["Small", "Medium", "Large"] | None = None
     accelerator: str | None = None
+    accelerator_profile: str | None = None
     gpu_count: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
     requests: dict[str, str] | None = None
     limits: dict[str, str] | None = None

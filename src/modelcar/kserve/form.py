@@ -248,10 +248,15 @@ FIELDS: tuple[Field, ...] = (
           choices=("Small", "Medium", "Large"), default="Small on 2.x"),
     Field("accelerator", RESOURCES, "The resource of the accelerator, as nvidia.com/gpu.", three=Absent(
           "it has hardware profiles instead: write --limits nvidia.com/gpu=1 or --gpu-count"),
-          two="InferenceService: spec.predictor.model.resources, ServingRuntime: metadata.annotations"
-          "[opendatahub.io/accelerator-name]", kserve="InferenceService: spec.predictor.model.resources",
+          two="InferenceService: spec.predictor.model.resources",
+          kserve="InferenceService: spec.predictor.model.resources",
           llm="LLMInferenceService: spec.template.containers[main].resources", metavar="NAME",
           default="none; nvidia.com/gpu with --gpu-count"),
+    Field("accelerator-profile", RESOURCES, "The AcceleratorProfile by which the 2.x dashboard knows the accelerator.",
+          three=Absent("it has hardware profiles instead"),
+          two="ServingRuntime: metadata.annotations[opendatahub.io/accelerator-name]", kserve=Absent("there are none"),
+          llm=_NO_LLM, metavar="NAME", default="none: the dashboard shows the accelerator as unknown",
+          rule="with --accelerator or --gpu-count"),
     Field("gpu-count", RESOURCES, "How many accelerators each server has.", kind=Kind.NUMBER, low=0, high=64,
           **_spec("model.resources"), llm="LLMInferenceService: spec.template.containers[main].resources",
           ids=("resources",), label="Customize resource requests and limits", metavar="N",

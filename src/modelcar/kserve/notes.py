@@ -34,7 +34,8 @@ def notes_on(settled: Settled, image_size: int | None, with_secrets: bool) -> It
 def _missing_secrets(settled: Settled) -> Iterator[str]:
     connection = settled.connection
     names = list(settled.wish.pull_secret or ())
-    if connection and not (connection.new and connection.kind == "uri"):
+    unused = settled.cluster.flavor is Flavor.OPENSHIFT_AI_2 and connection and connection.kind in ("", "uri")
+    if connection and not unused and not (connection.new and connection.kind == "uri"):
         names.append(connection.name)
     where = f" in {settled.namespace}" if settled.namespace else ""
     for name in dict.fromkeys(names):
@@ -52,10 +53,10 @@ def _connection(settled: Settled) -> Iterator[str]:
         yield f"{unless}what is deployed is the URI in the connection {connection.name}, whatever else is said"
     if settled.on_three and connection.kind == "uri" and not settled.pull_secrets:
         yield "a URI connection brings no pull secret: for a private image add --pull-secret"
-    if settled.cluster.flavor is Flavor.OPENSHIFT_AI_2 and not connection.new and connection.kind == "":
+    if settled.cluster.flavor is Flavor.OPENSHIFT_AI_2 and not connection.new and connection.kind in ("", "uri"):
         yield (
-            f"nothing is written of the connection {connection.name}: where it is a pull secret, add "
-            "--connection-type oci"
+            f"nothing is written of the connection {connection.name}, since storageUri says where the model is: where "
+            "it is a pull secret, add --connection-type oci"
         )
     host = settled.wish.registry_host
     reference = settled.source.reference if settled.source else None

@@ -28,7 +28,7 @@ def read_documents(path: Path, what: str, *, texts: bool = False) -> list[Any]:
     Args:
         path: The file; `-` is no special name.
         what: The option that names it, for errors.
-        texts: Leave each scalar the text that it is.
+        texts: Leave each scalar the text that it is, but nulls.
 
     Raises:
         NotFound: It isn't there.
@@ -83,7 +83,8 @@ class _Reader:
             return [self.value(item, depth + 1) for item in node.value]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, depth)
-        return node.value if self._texts else _scalar(node)
+        value = _scalar(node)
+        return value if value is None or not self._texts else node.value
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from modelcar.kserve.deployment import Deployment, merged
 from modelcar.kserve.notes import notes_on
 from modelcar.kserve.resources.auth import token_objects
@@ -53,7 +55,7 @@ def render(
         Refused: A rule of the cluster or of ours forbids it.
         NotFound: The file of the runtime isn't there.
     """
-    wish = merged(deployment, chosen) if chosen is not None else deployment
+    wish = merged(deployment, _below(deployment, chosen)) if chosen is not None else deployment
     settled = settle(wish, digest=digest, image_size=image_size)
     manifests = _secrets(settled, secrets)
     if settled.runtime is not None and settled.runtime.spec is not None:
@@ -61,6 +63,15 @@ def render(
     manifests.append(llm_inference_service(settled) if settled.llm else inference_service(settled))
     manifests += token_objects(settled)
     return Rendered(settled, tuple(manifests), tuple(notes_on(settled, image_size, secrets is not None)))
+
+
+def _below(deployment: Deployment, chosen: Deployment) -> Deployment:
+    """What was chosen, less what a size or a hardware profile says already."""
+    if deployment.hardware_profile is not None:
+        return msgspec.structs.replace(chosen, requests=None, limits=None, gpu_count=None)
+    if deployment.size is not None:
+        return msgspec.structs.replace(chosen, requests=None, limits=None, size=None)
+    return chosen
 
 
 def _secrets(settled: Settled, values: SecretValues | None) -> list[Manifest]:

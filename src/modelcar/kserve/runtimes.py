@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,13 +191,10 @@ def _copied(found: dict[str, Any], template: dict[str, Any], what: str) -> Runti
     spec = found.get("spec")
     if not isinstance(spec, dict) or not isinstance(spec.get("containers"), list) or not spec["containers"]:
         raise UsageError(f"{what}: its ServingRuntime has no containers")
-    worker = spec.get("workerSpec")
-    everywhere = [*spec["containers"], *((worker.get("containers") or []) if isinstance(worker, dict) else [])]
-    for container in everywhere:
-        image = container.get("image") if isinstance(container, dict) else None
-        if not isinstance(container, dict) or (image is not None and not isinstance(image, str)):
-            raise UsageError(f"{what}: its ServingRuntime has a container that is none")
-        if image and _OPEN.search(image):
+    if not all(isinstance(container, dict) for container in spec["containers"]):
+        raise UsageError(f"{what}: its ServingRuntime has a container that is none")
+    for image in _images(spec):
+        if _OPEN.search(image):
             raise Refused(
                 f"{what}: its image is still {image}",
                 "take the Template from the cluster, where the image is filled in: oc get template NAME -o yaml",
@@ -214,6 +211,19 @@ def _copied(found: dict[str, Any], template: dict[str, Any], what: str) -> Runti
         template_namespace=str(outer.get("namespace") or ""),
         api_protocol=_texts(outer.get("annotations")).get("opendatahub.io/apiProtocol", ""),
     )
+
+
+def _images(value: Any) -> Iterator[str]:
+    """Each image in a spec: of containers, of those of workers, of volumes."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key == "image" and isinstance(one, str):
+                yield one
+            else:
+                yield from _images(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _images(one)
 
 
 def _metadata(found: dict[str, Any]) -> dict[str, Any]:

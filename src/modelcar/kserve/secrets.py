@@ -29,7 +29,8 @@ class SecretValues:
 
 
 def docker_config_for(registry: str, user: str, secret: str) -> str:
-    """A `.dockerconfigjson` for one registry."""
+    """A `.dockerconfigjson` for one registry. Docker Hub has an old address there."""
+    registry = "https://index.docker.io/v1/" if registry == "docker.io" else registry
     auth = base64.b64encode(f"{user}:{secret}".encode()).decode()
     return json.dumps({"auths": {registry: {"auth": auth}}}, separators=(",", ":"))
 

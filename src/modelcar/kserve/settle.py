@@ -10,11 +10,10 @@ from pathlib import Path
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.amounts import Amounts, resources_of
+from modelcar.kserve.checks import check_values, refuse_absent
 from modelcar.kserve.connections import Connection, connection_of
 from modelcar.kserve.deployment import Deployment
-from modelcar.kserve.form import FIELDS, Absent, Kind
 from modelcar.kserve.names import (
-    ENV_NAME,
     FORM_LENGTH,
     NAMESPACE,
     OBJECT_LENGTH,
@@ -24,7 +23,7 @@ from modelcar.kserve.names import (
     service_name_problem,
 )
 from modelcar.kserve.runtimes import NVIDIA, Runtime, own_runtime, runtime_from_file, shipped_runtime
-from modelcar.kserve.source import Source, parse_source, refuse_secret
+from modelcar.kserve.source import Source, parse_source
 from modelcar.kserve.versions import Cluster, Flavor, Mode, Scheme, parse_mode, parse_version
 
 _OPERATORS = "redhat-ods-applications"
@@ -106,8 +105,8 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
     if llm:
         with _naming("--kind"):
             cluster.llm_api()
-    _refuse_absent(deployment, cluster.flavor, llm)
-    _check_texts(deployment)
+    refuse_absent(deployment, cluster.flavor, llm)
+    check_values(deployment)
     name, display = _names(deployment, cluster)
     source = _source(deployment, cluster, llm)
     connection = connection_of(deployment, source)
@@ -146,43 +145,6 @@ def _cluster(deployment: Deployment) -> Cluster:
         parse_version(kserve, "--kserve-version") if kserve else None,
         parse_version(kubernetes, "--kubernetes-version") if kubernetes else None,
     )
-
-
-def _refuse_absent(deployment: Deployment, flavor: Flavor, llm: bool) -> None:
-    """Refuse by name each field that the flavour lacks. A switch that is off asks for nothing."""
-    said = deployment.said()
-    for one in FIELDS:
-        value = said.get(one.name)
-        if value is None or (value is False and one.name in ("genai-asset", "route", "token-auth", "return-401")):
-            continue
-        places = {Flavor.OPENSHIFT_AI_3: one.three, Flavor.OPENSHIFT_AI_2: one.two, Flavor.KSERVE: one.kserve}
-        if isinstance(place := places[flavor], Absent):
-            raise Refused(f"--{one.name} is no field for {flavor}: {place.why}", "leave it out")
-        if llm and isinstance(one.llm, Absent):
-            raise Refused(f"--{one.name} is no field for --kind llm: {one.llm.why}", "leave it out")
-
-
-def _check_texts(deployment: Deployment) -> None:
-    """Texts that no object can hold, or that an environment can't."""
-    for name, value in deployment.said().items():
-        texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
-        for text in texts:
-            if isinstance(text, str) and re.search(r"[\x00\ud800-\udfff]", text):
-                raise UsageError(f"--{name} holds a byte that is no text")
-    for one in (one for one in FIELDS if one.kind is Kind.LIST):
-        if "" in (getattr(deployment, one.attribute) or ()):
-            raise UsageError(f"--{one.name}: one of them is empty")
-    for variable in deployment.env or {}:
-        if not ENV_NAME.fullmatch(variable):
-            raise UsageError(f"--env: {variable!r} is no variable's name", "letters, digits and _, no digit first")
-        if variable == "PYTHONPATH":
-            raise Refused("--env: KServe refuses PYTHONPATH", "leave it out")
-    if deployment.s3_endpoint is not None:
-        refuse_secret(deployment.s3_endpoint, "--s3-endpoint")
-        if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", deployment.s3_endpoint):
-            raise UsageError("--s3-endpoint: that is no URL", "write it as https://HOST")
-    if deployment.genai_use_case is not None and not deployment.genai_asset:
-        raise UsageError("--genai-use-case is of an AI asset endpoint", "add --genai-asset")
 
 
 def _names(deployment: Deployment, cluster: Cluster) -> tuple[str, str]:

@@ -324,6 +324,11 @@ def test_what_was_chosen_from_the_model_gives_way_to_what_was_said() -> None:
     assert model["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert model["args"] == ["--tensor-parallel-size=4"]
     assert {one["name"]: one["value"] for one in model["env"]} == {"A": "2", "B": "1"}
+    profile = render(deployment_from({**THREE, "hardware-profile": "gpu"}), chosen=chosen)
+    assert "resources" not in predictor(profile)["model"]
+    sized = deployment_from({"requests": {"memory": "64Gi"}, "limits": {"memory": "64Gi"}})
+    two = render(deployment_from({**TWO, "size": "Large"}), chosen=sized)
+    assert predictor(two)["model"]["resources"]["limits"]["memory"] == "20Gi"
 
 
 def test_arguments_are_read_as_the_form_reads_them() -> None:
@@ -363,6 +368,9 @@ def test_secrets_are_not_shown_by_repr() -> None:
         ("kserve_version", "new"),
         ("deployment_mode", "fast"),
         ("genai_use_case", "chat"),
+        ("hardware_profile", "a/b/c"),
+        ("hardware_profile", ""),
+        ("hardware_profile", "A"),
         ("description", "\ud800"),
         ("args", [""]),
     ],

@@ -138,6 +138,8 @@ def test_a_uri_connection_brings_no_pull_secret() -> None:
         ({"model": None, "new-connection": "a"}, "MODEL"),
         ({"model": None, "new-connection": "a", **S3, "s3-endpoint": "https://u:hunter2@x"}, "--s3-endpoint"),
         ({"model": None}, "MODEL"),
+        ({"new-connection": "a", "connection-type": "oci", "registry-host": "u:hunter2@x"}, "--registry-host"),
+        ({"new-connection": "a", "connection-type": "oci", "registry-host": "a b"}, "--registry-host"),
     ],
 )
 def test_what_does_not_go_together_is_refused(more: dict[str, Any], field: str) -> None:
@@ -233,6 +235,7 @@ def test_what_a_scheme_needs_besides_is_told() -> None:
 
 
 def test_values_come_from_files_and_the_environment(tmp_path: Any) -> None:
+    assert "https://index.docker.io/v1/" in docker_config_for("docker.io", "me", "hunter2")
     config = json.loads(docker_config_for("quay.io", "me", "hunter2"))
     assert config == {"auths": {"quay.io": {"auth": "bWU6aHVudGVyMg=="}}}
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -52,6 +52,22 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+RIGHT: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(["granite", "a-1"]),
+    "display-name": st.sampled_from(["Granite 3.1", "x", "3 é y"]),
+    "model": st.sampled_from(["oci://quay.io/acme/granite:1", "pvc://claim/x"]),
+    "namespace": st.sampled_from(["demo", "mine"]),
+    "kserve-version": st.just("0.21"),
+    "deployment-mode": st.sampled_from(["Standard", "RawDeployment"]),
+    "requests": st.fixed_dictionaries({}, optional={"cpu": st.just("3"), "memory": st.just("1Gi")}),
+    "limits": st.fixed_dictionaries({}, optional={"cpu": st.just("4"), "amd.com/gpu": st.just("2")}),
+    "env": st.dictionaries(st.sampled_from(["A", "B_1"]), TEXTS, max_size=2),
+    "pull-secret": st.just(["quay"]),
+    "hardware-profile": st.sampled_from(["gpu", "gpu/redhat-ods-applications"]),
+    "replicas": st.integers(1, 99),
+}
+
+
 def _value(name: str) -> st.SearchStrategy[Any]:
     field = BY_NAME[name]
     if name in GOOD:
@@ -81,10 +97,11 @@ BASES: list[dict[str, Any]] = [
 
 @st.composite
 def wishes(draw: st.DrawFn) -> dict[str, Any]:
-    """A deployment that is right, with up to four fields changed to right or wrong ones."""
+    """A deployment that is right, with up to three fields changed to right or wrong ones."""
     wish = dict(draw(st.sampled_from(BASES)))
-    for name in draw(st.lists(st.sampled_from([field.name for field in FIELDS]), max_size=4, unique=True)):
-        wish[name] = draw(_value(name))
+    for name in draw(st.lists(st.sampled_from([field.name for field in FIELDS]), max_size=3, unique=True)):
+        usual = name in RIGHT and draw(st.integers(0, 4))
+        wish[name] = draw(RIGHT[name] if usual else _value(name))
     return wish
 
 

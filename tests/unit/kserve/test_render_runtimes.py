@@ -205,9 +205,9 @@ def test_a_runtime_of_our_own() -> None:
     (container,) = named(rendered(THREE), "ServingRuntime")["spec"]["containers"]
     assert container["image"] == "quay.io/acme/vllm:1"
     assert "--served-model-name={{.Name}}" in container["args"]
-    amd = rendered(TWO, accelerator="amd.com/gpu")
+    amd = rendered(TWO, accelerator="amd.com/gpu", accelerator_profile="amd")
     assert annotated(amd, "ServingRuntime")["opendatahub.io/recommended-accelerators"] == '["amd.com/gpu"]'
-    assert annotated(amd, "ServingRuntime")["opendatahub.io/accelerator-name"] == "amd.com/gpu"
+    assert annotated(amd, "ServingRuntime")["opendatahub.io/accelerator-name"] == "amd"
     assert "annotations" not in named(rendered(PLAIN, runtime_image="x/y"), "ServingRuntime")["metadata"]
 
 

@@ -54,7 +54,7 @@ def _annotations(settled: Settled, runtime: Runtime) -> dict[str, str | None]:
             "openshift.io/display-name": settled.display_name,
             f"{_PREFIX}/template-name": runtime.own_name or None,
             f"{_PREFIX}/template-display-name": _display(runtime),
-            f"{_PREFIX}/accelerator-name": settled.wish.accelerator or "",
+            f"{_PREFIX}/accelerator-name": settled.wish.accelerator_profile or "",
             f"{_PREFIX}/apiProtocol": runtime.api_protocol or runtime.annotations.get(f"{_PREFIX}/apiProtocol"),
             "enable-route": switch(bool(settled.wish.route)),
             "enable-auth": switch(settled.token_auth),
