@@ -1,4 +1,4 @@
-"""The fields of a deployment, each by itself: does the flavour have it, and can its value be one?"""
+"""The fields of a deployment, each by itself: whether the flavour has it, and whether it takes the value."""
 
 from __future__ import annotations
 
