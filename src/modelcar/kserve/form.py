@@ -193,7 +193,7 @@ FIELDS: tuple[Field, ...] = (
           label="Model deployment name", metavar="TEXT", default="the resource name"),
     Field("description", SERVICE, "What people read about it.", _note("annotations[openshift.io/description]"),
           _THREE_ONLY, _DASHBOARD, _note("annotations[openshift.io/description]", "LLMInferenceService"),
-          ids=("description",), label="Description", metavar="TEXT"),
+          ids=("description",), label="Description", metavar="TEXT", default="empty"),
     Field("deployment-mode", SERVICE, "How KServe runs it: Standard or Knative (RawDeployment or Serverless).",
           **_alike(_note("annotations[serving.kserve.io/deploymentMode]")),
           llm=_NO_LLM, metavar="MODE", default="Serverless on 2.x, else the cluster's",

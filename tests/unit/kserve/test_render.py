@@ -63,7 +63,7 @@ def refusal(base: dict[str, Any], **more: Any) -> str:
 
 @needs_samples
 def test_the_form_of_3_x_gives_the_objects_of_the_sample(tmp_path: Path) -> None:
-    """Less what differs on purpose: a resource version, an empty description."""
+    """Less the resource version, which only the cluster knows."""
     sample = list(yaml.safe_load_all((SHARED / "samples/deploy-odh-form-equivalent.yaml").read_text()))
     template = yaml.safe_load((SHARED / "runtimes-odh/vllm/vllm-cuda-template.yaml").read_text())
     template["objects"][0]["spec"]["containers"][0]["image"] = "registry.redhat.io/rhaiis/vllm-cuda-rhel9:latest"
@@ -74,7 +74,6 @@ def test_the_form_of_3_x_gives_the_objects_of_the_sample(tmp_path: Path) -> None
                 "model": "oci://quay.io/acme/granite:1",
                 "name": "granite",
                 "display-name": "Granite",
-                "description": "",
                 "namespace": "demo",
                 "connection": "quay-pull",
                 "connection-type": "oci",
@@ -98,6 +97,7 @@ def test_3_x_writes_the_forms_defaults() -> None:
     assert labels(done) == {"opendatahub.io/dashboard": "true"}
     assert annotated(done) == {
         "openshift.io/display-name": "granite",
+        "openshift.io/description": "",
         "opendatahub.io/model-type": "generative",
         "security.opendatahub.io/enable-auth": "false",
     }

@@ -87,7 +87,8 @@ def _annotations(settled: Settled) -> dict[str, str | None]:
     if not settled.on_openshift:
         return mode
     if settled.on_three:
-        return {**dashboard_annotations(settled), **mode}
+        # The form writes an empty description too.
+        return {**dashboard_annotations(settled), "openshift.io/description": settled.wish.description or "", **mode}
     return {
         "openshift.io/display-name": settled.display_name,
         **mode,
