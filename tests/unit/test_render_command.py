@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.cli import Done, modelcar
+from tests.cli import MODELCAR, Done, modelcar
 
 CALL = (
     "render",
@@ -74,10 +75,16 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
     file.write_text(text.format("one") + text.format("two"))
     done = modelcar("render", "-f", file)
     assert [one["metadata"]["name"] for one in yaml.safe_load_all(done.out)] == ["one", "two"]
-    file.write_text(text.format("one") + text.format("one"))
+    file.write_text(text.format("one") + text.format("one") + "replicas: 2\n")
     twice = modelcar("render", "-f", file)
     assert (twice.code, twice.out) == (6, "")
-    assert "two deployments write the InferenceService one" in twice.error
+    assert "the InferenceService one would be written twice" in twice.error
+    file.write_text(text.format("one") + text.format("two"))
+    with file.open() as stdin:
+        piped = subprocess.run(
+            [*MODELCAR, "render", "-f", "-"], stdin=stdin, capture_output=True, text=True, check=True
+        )
+    assert piped.stdout == done.out
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,9 @@ def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     large.write_bytes(b"#" * 10_000_001)
     assert modelcar("render", "-f", large).code == 6
+    large.write_bytes(b"name: \xff\n")
+    assert "is no text in UTF-8" in modelcar("render", "-f", large).error
+    assert modelcar("render", "-f", tmp_path).code == 2
 
 
 def test_what_is_refused_saves_nothing(tmp_path: Path) -> None:

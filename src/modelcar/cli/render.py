@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     "files",
     type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
-    help="A deployment as YAML: a key for each flag, and `model`. Flags win over it; repeatable.",
+    help="A deployment as YAML: a key for each flag, and `model`; - is stdin. Flags win over it; repeatable.",
 )
 @click.option(
     "--save",
@@ -141,12 +142,12 @@ def render(
       modelcar render oci://quay.io/acme/granite:3.1-2b --flavor kserve --name granite -n demo --gpu-count 1
       modelcar render -f deployment.yaml -o json
     """
+    from modelcar.kserve.render import without_twins
     from modelcar.kserve.write import as_json, as_yaml
 
     wanted = _deployments(files, _said(model, values))
     done = [_render(one, with_secrets, pull_secret_file, s3_credentials_file) for one in wanted]
-    _refuse_twins(done)
-    manifests = [manifest for one in done for manifest in one.manifests]
+    manifests = without_twins(manifest for one in done for manifest in one.manifests)
     text = as_json(manifests) if output == "json" else as_yaml(manifests)
     if save is not None:
         _save(save, wanted)
@@ -170,14 +171,13 @@ def _said(model: str | None, values: dict[str, Any]) -> dict[str, Any]:
 
 def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment]:
     from modelcar.kserve.deployment import deployment_from, merged
-    from modelcar.kserve.read import read_documents
 
     flags = deployment_from(said)
     if not files:
         return [flags]
     wanted = []
     for path in files:
-        for document in read_documents(path, "-f", texts=True):
+        for document in _documents(path):
             if not isinstance(document, dict):
                 raise UsageError(
                     f"-f {path} holds no fields of a deployment", "a key for each flag, as `name: granite`"
@@ -190,6 +190,14 @@ def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment
     if not wanted:
         raise UsageError(f"-f {files[0]} is empty")
     return wanted
+
+
+def _documents(path: Path) -> list[Any]:
+    from modelcar.kserve.read import LARGEST, parse_documents, read_documents
+
+    if str(path) != "-":
+        return read_documents(path, "-f", texts=True)
+    return parse_documents(sys.stdin.buffer.read(LARGEST + 1), "-f -", texts=True)
 
 
 def _render(wanted: Deployment, with_secrets: bool, pull_file: Path | None, s3_file: Path | None) -> Rendered:
@@ -231,17 +239,6 @@ def _docker_config(settled: Settled) -> str:
             f"run modelcar login {reference.registry}, or add --pull-secret-file FILE",
         )
     return docker_config_for(reference.registry, found.user, found.secret)
-
-
-def _refuse_twins(done: Sequence[Rendered]) -> None:
-    seen: set[tuple[str, str, str, str]] = set()
-    for one in done:
-        for manifest in one.manifests:
-            metadata = manifest["metadata"]
-            key = (manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
-            if key in seen and (manifest["kind"] != "Secret" or "service-account" in manifest["type"]):
-                raise Refused(f"--name: two deployments write the {key[1]} {key[3]}", "give each a name of its own")
-            seen.add(key)
 
 
 def _save(path: Path, wanted: Sequence[Deployment]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from modelcar.kserve.quantity import parse_quantity
 from modelcar.kserve.resources.connection import registry_host
@@ -11,17 +11,16 @@ from modelcar.kserve.settle import Settled, name_note
 from modelcar.kserve.versions import Flavor, Mode, Scheme
 
 
-def notes_on(settled: Settled, image_size: int | None, with_secrets: bool) -> Iterator[str]:
+def notes_on(settled: Settled, image_size: int | None, written: Collection[str]) -> Iterator[str]:
     """The notes of a deployment.
 
     Args:
         settled: The deployment.
         image_size: Bytes of its image, None where nobody looked.
-        with_secrets: Whether Secrets were written with their values.
+        written: Names of the Secrets that are among the objects.
     """
     yield from filter(None, [name_note(settled)])
-    if not with_secrets:
-        yield from _missing_secrets(settled)
+    yield from _missing_secrets(settled, written)
     yield from _connection(settled)
     yield from _image(settled)
     yield from _mode(settled)
@@ -31,14 +30,14 @@ def notes_on(settled: Settled, image_size: int | None, with_secrets: bool) -> It
         yield from _size(settled, image_size)
 
 
-def _missing_secrets(settled: Settled) -> Iterator[str]:
+def _missing_secrets(settled: Settled, written: Collection[str]) -> Iterator[str]:
     connection = settled.connection
     names = list(settled.wish.pull_secret or ())
     unused = settled.cluster.flavor is Flavor.OPENSHIFT_AI_2 and connection and connection.kind in ("", "uri")
-    if connection and not unused and not (connection.new and connection.kind == "uri"):
+    if connection and not unused:
         names.append(connection.name)
     where = f" in {settled.namespace}" if settled.namespace else ""
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(one for one in names if one not in written):
         told = connection is not None and connection.new and connection.name == name
         more = ", or add --with-secrets to write it" if told or name in (settled.wish.pull_secret or ())[:1] else ""
         yield f"the Secret {name} must be there first{where}{more}"

@@ -26,7 +26,7 @@ def read_documents(path: Path, what: str, *, texts: bool = False) -> list[Any]:
     """The documents of a YAML or JSON file; empty ones are left out.
 
     Args:
-        path: The file; `-` is no special name.
+        path: The file.
         what: The option that names it, for errors.
         texts: Leave each scalar the text that it is, but nulls.
 
@@ -36,20 +36,23 @@ def read_documents(path: Path, what: str, *, texts: bool = False) -> list[Any]:
         UsageError: It can't be read, or is no YAML: with line and column.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise Refused(f"{what}: {path} is larger than {LARGEST // 1_000_000} MB", "is it the right file?")
-        content = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
     except FileNotFoundError:
         raise NotFound(f"{what}: {path} doesn't exist") from None
     except OSError as error:
         raise UsageError(f"{what}: {path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{what}: {path} is no text in UTF-8") from None
     return parse_documents(content, f"{what}: {path}", texts=texts)
 
 
-def parse_documents(content: str, what: str, *, texts: bool = False) -> list[Any]:
-    """As `read_documents`, of a text."""
+def parse_documents(content: str | bytes, what: str, *, texts: bool = False) -> list[Any]:
+    """As `read_documents`, of what was read already."""
+    if len(content) > LARGEST:
+        raise Refused(f"{what} is larger than {LARGEST // 1_000_000} MB", "is it the right file?")
+    try:
+        content = content if isinstance(content, str) else content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is no text in UTF-8") from None
     try:
         loader = yaml.CBaseLoader(content)
         nodes = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
+from modelcar.errors import Refused
 from modelcar.kserve.deployment import Deployment, merged
 from modelcar.kserve.notes import notes_on
 from modelcar.kserve.resources.auth import token_objects
@@ -62,7 +64,26 @@ def render(
         manifests.append(serving_runtime(settled, settled.runtime))
     manifests.append(llm_inference_service(settled) if settled.llm else inference_service(settled))
     manifests += token_objects(settled)
-    return Rendered(settled, tuple(manifests), tuple(notes_on(settled, image_size, secrets is not None)))
+    written = [one["metadata"]["name"] for one in manifests if one["kind"] == "Secret"]
+    return Rendered(settled, tuple(without_twins(manifests)), tuple(notes_on(settled, image_size, written)))
+
+
+def without_twins(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Objects of one or several deployments, each once.
+
+    Raises:
+        Refused: Two of one name differ.
+    """
+    seen: dict[tuple[str, str, str], Manifest] = {}
+    for one in manifests:
+        metadata = one["metadata"]
+        key = (f"{one['apiVersion']} {one['kind']}", metadata.get("namespace", ""), metadata["name"])
+        if seen.setdefault(key, one) != one:
+            raise Refused(
+                f"--name: the {one['kind']} {metadata['name']} would be written twice, and not alike",
+                "give each deployment, connection and pull secret a name of its own",
+            )
+    return list(seen.values())
 
 
 def _below(deployment: Deployment, chosen: Deployment) -> Deployment:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelcar.errors import NotFound, UsageError
+from modelcar.errors import NotFound, Refused, UsageError
 from modelcar.kserve.deployment import deployment_from
 from modelcar.kserve.render import render
 from modelcar.kserve.secrets import SecretValues, docker_config_for, docker_config_in, s3_keys
@@ -86,6 +86,20 @@ def test_a_new_oci_connection_is_only_named_until_its_values_are_given() -> None
         "OCI_HOST": "quay.io",
     }
     assert not any("must be there first" in note for note in done.notes)
+
+
+def test_values_do_not_make_an_existing_secret() -> None:
+    wish = deployment_from({**THREE, "connection": "quay", "connection-type": "oci", "pull-secret": ["a", "b"]})
+    done = render(wish, secrets=VALUES)
+    assert [one["metadata"]["name"] for one in done.manifests if one["kind"] == "Secret"] == ["a"]
+    missing = [note for note in done.notes if "must be there first" in note]
+    assert [note.split()[2] for note in missing] == ["b", "quay"]
+
+
+def test_two_secrets_of_one_name_are_refused() -> None:
+    wish = deployment_from({**THREE, "new-connection": "quay", "pull-secret": ["quay"]})
+    with pytest.raises(Refused, match="the Secret quay would be written twice"):
+        render(wish, secrets=VALUES)
 
 
 def test_s3_on_3_x_and_2_x() -> None:

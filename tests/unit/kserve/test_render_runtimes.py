@@ -173,6 +173,15 @@ def test_a_file_that_is_not_there() -> None:
         render(deployment_from({**THREE, "runtime-image": None, "runtime-file": "/nowhere/x.yaml"}))
 
 
+def test_anchors_are_followed(from_file: Any) -> None:
+    content = (
+        "kind: ServingRuntime\nspec:\n  containers:\n    - &one {name: kserve-container, image: quay.io/acme/vllm:1}\n"
+        "  workerSpec: {containers: [*one]}\n"
+    )
+    spec = named(from_file(content), "ServingRuntime")["spec"]
+    assert spec["workerSpec"]["containers"] == spec["containers"]
+
+
 def test_crlf_and_a_list_around_it_are_fine(from_file: Any) -> None:
     content = yaml.safe_dump({"kind": "List", "items": [RUNTIME]}).replace("\n", "\r\n")
     assert named(from_file(content), "ServingRuntime")["spec"] == RUNTIME["spec"]
