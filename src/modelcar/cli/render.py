@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modelcar.kserve.settle import Settled
 
 _SHORT = {"namespace": "-n"}
+_OTHERS = "Files and output"
 _FLAGS = tuple(field for field in FIELDS if field.name != "model")
 
 
@@ -33,8 +34,9 @@ class _Grouped(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         headings = {field.attribute: field.group for field in _FLAGS}
         for option in self.get_params(ctx):
-            if record := option.get_help_record(ctx):
-                groups.setdefault(headings.get(option.name or "", "Files and output"), []).append(record)
+            if isinstance(option, click.Option) and (record := option.get_help_record(ctx)):
+                groups.setdefault(headings.get(option.name or "", _OTHERS), []).append(record)
+        groups[_OTHERS] = groups.pop(_OTHERS)
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)

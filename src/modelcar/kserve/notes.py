@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from modelcar.kserve.quantity import parse_quantity
 from modelcar.kserve.resources.connection import registry_host
-from modelcar.kserve.resources.isvc import shared_memory_in_predictor
+from modelcar.kserve.resources.isvc import inference_service, shared_memory_in_predictor, wants_model_class
 from modelcar.kserve.settle import Settled, name_note
 from modelcar.kserve.versions import Flavor, Mode, Scheme
 
@@ -26,6 +26,8 @@ def notes_on(settled: Settled, image_size: int | None, written: Collection[str])
     yield from _mode(settled)
     yield from _edits(settled)
     yield from _openness(settled)
+    if wants_model_class(settled) and "modelClass" not in inference_service(settled)["metadata"].get("labels", {}):
+        yield f"MLServer reads from the label modelClass what loads a model, and we know none for {settled.format[0]}"
     if image_size is not None:
         yield from _size(settled, image_size)
 

@@ -10,8 +10,8 @@ import yaml
 
 from modelcar.errors import NotFound, Refused, UsageError
 
-LARGEST = 10_000_000
-"""Bytes of the largest file that is read."""
+LARGEST = 1_000_000
+"""Bytes of the largest file that is read. Templates have some 10 kB, and a byte of YAML may become 500 of memory."""
 _MOST = 200_000
 _DEEPEST = 100
 _BOOL = {

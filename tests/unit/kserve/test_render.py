@@ -12,7 +12,7 @@ from modelcar.errors import ModelcarError, Refused, UsageError
 from modelcar.kserve.deployment import deployment_from
 from modelcar.kserve.render import Rendered, render
 from modelcar.kserve.secrets import SecretValues
-from tests.objects import SHARED, needs_samples
+from tests.objects import SCHEMAS, SHARED, needs_samples, problems
 
 DIGEST = "sha256:" + "0" * 64
 TOKENS = ["ServiceAccount", "Role", "RoleBinding", "Secret"]
@@ -162,7 +162,10 @@ def test_an_llm_inference_service_takes_arguments_in_a_variable() -> None:
         {"name": "VLLM_ADDITIONAL_ARGS", "value": "--max-model-len=8192 '--chat-template=a b'"},
     ]
     assert main["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert rendered(LLM, kserve_version="0.16").manifests[0]["apiVersion"].endswith("v1alpha1")
+    older = rendered(LLM, kserve_version="0.16", route=False, hardware_profile="gpu", token_name=["a"])
+    assert older.manifests[0]["apiVersion"].endswith("v1alpha1")
+    if SCHEMAS.is_dir():
+        assert [problems(one) for one in older.manifests] == [[]] * 5
     assert "0.16" in refusal(LLM, kserve_version="0.15")
 
 

@@ -262,6 +262,11 @@ def test_mlserver_is_told_what_loads_the_model(from_file: Any) -> None:
     assert named(from_file(made), "InferenceService")["metadata"]["labels"]["modelClass"] == (
         "mlserver_sklearn.SKLearnModel"
     )
+    assert named(rendered(PLAIN, model_format="mlflow"), "InferenceService")["metadata"]["labels"] == {
+        "modelClass": "mlserver_mlflow.MLflowRuntime"
+    }
+    made["spec"]["supportedModelFormats"] = [{"name": "onnx"}]
+    assert any("modelClass" in note for note in from_file(made).notes)
 
 
 @needs_samples

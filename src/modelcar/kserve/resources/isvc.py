@@ -65,6 +65,14 @@ def shared_memory_in_predictor(settled: Settled) -> bool:
     return device_count(settled.resources) > 1 and runtime is not None and runtime.spec is None and not runtime.shipped
 
 
+def wants_model_class(settled: Settled) -> bool:
+    """Whether the runtime is an MLServer, which reads from a label what loads the model."""
+    runtime = settled.runtime
+    return runtime is not None and (
+        "{{.Labels.modelClass}}" in str(runtime.spec) or (runtime.shipped and runtime.name == "kserve-mlserver")
+    )
+
+
 def _labels(settled: Settled) -> dict[str, str | None]:
     wish, flavor = settled.wish, settled.cluster.flavor
     labels: dict[str, str | None] = {}
@@ -76,8 +84,7 @@ def _labels(settled: Settled) -> dict[str, str | None]:
         if not serverless and wish.route:
             labels["networking.kserve.io/visibility"] = "exposed"
         labels["opendatahub.io/genai-asset"] = switch(bool(wish.genai_asset))
-    runtime = settled.runtime
-    if runtime and "{{.Labels.modelClass}}" in str(runtime.spec):
+    if wants_model_class(settled):
         labels["modelClass"] = _MODEL_CLASSES.get(settled.format[0])
     return labels
 
