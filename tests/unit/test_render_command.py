@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,14 @@ def test_a_password_in_the_model_is_not_repeated() -> None:
     done = modelcar("render", f"oci://me:{HIDDEN}@quay.io/acme/granite", *CALL[2:])
     assert done.code == 2
     assert HIDDEN not in done.err
+
+
+def test_it_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        f"from modelcar.cli.app import app; import sys; app.main({[*CALL]}, standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"urllib3", "huggingface_hub", "rich", "jsonschema"} & {*done.stdout.splitlines()[-1].split()}
 
 
 def test_the_schema_is_printed_without_a_deployment() -> None:

@@ -107,11 +107,11 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
             cluster.llm_api()
     refuse_absent(deployment, cluster.flavor, llm)
     check_values(deployment)
-    name, display = _names(deployment, cluster)
     source = _source(deployment, cluster, llm)
     connection = connection_of(deployment, source)
     if source is None and (llm or not _connection_tells(connection, cluster.flavor)):
-        raise UsageError("MODEL: where is the model?", "give MODEL, as quay.io/acme/granite:1")
+        raise UsageError("MODEL: nothing says where the model is", "name an image, as quay.io/acme/granite:1")
+    name, display = _names(deployment, cluster)
     runtime, model_format = (None, ("vLLM", "")) if llm else _runtime(deployment, cluster)
     mode = _mode(deployment, cluster)
     _check_replicas(deployment)
@@ -153,7 +153,9 @@ def _names(deployment: Deployment, cluster: Cluster) -> tuple[str, str]:
     if namespace and not NAMESPACE.fullmatch(namespace):
         raise UsageError(f"--namespace: {namespace!r} is no name of a namespace")
     if not namespace and cluster.flavor is not Flavor.KSERVE:
-        raise UsageError("--namespace: which project?", "add --namespace NAME")
+        raise UsageError(
+            "--namespace: OpenShift AI serves models in projects, and none is named", "add --namespace NAME"
+        )
     if namespace in PROTECTED_NAMESPACES | set(deployment.protected_namespace or ()):
         raise Refused(f"--namespace: an operator owns {namespace}, and refuses model servers there", "take a project")
     name = deployment.name if deployment.name is not None else from_display_name(display)
@@ -219,7 +221,7 @@ def _runtime(deployment: Deployment, cluster: Cluster) -> tuple[Runtime, tuple[s
         return runtime, (name, version)
     template = "vllm-cuda-runtime-template"
     raise Refused(
-        f"--runtime: which ServingRuntime? OpenShift AI copies one of its Templates: "
+        f"--runtime: OpenShift AI copies the ServingRuntime from one of its Templates: "
         f"oc get template {template} -n {_OPERATORS} -o yaml >runtime.yaml",
         "then add --runtime-file runtime.yaml; or name one that is there by --runtime, or an image by --runtime-image",
     )
