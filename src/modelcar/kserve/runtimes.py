@@ -54,7 +54,7 @@ class Runtime:
     def formats(self) -> list[tuple[str, str]]:
         """Names and versions of the formats that it says it takes; empty where we don't see them."""
         listed = (self.spec or {}).get("supportedModelFormats") or []
-        return [(str(one.get("name", "")), str(one.get("version") or "")) for one in listed if isinstance(one, dict)]
+        return [(str(one.get("name", "")), str(one.get("version") or "")) for one in listed]
 
 
 def own_runtime(image: str, accelerator: str = NVIDIA) -> Runtime:
@@ -188,11 +188,12 @@ def _typed(text: str) -> Any:
 
 
 def _copied(found: dict[str, Any], template: dict[str, Any], what: str) -> Runtime:
-    spec = found.get("spec")
-    if not isinstance(spec, dict) or not isinstance(spec.get("containers"), list) or not spec["containers"]:
+    spec = copy.deepcopy(found.get("spec"))
+    if not isinstance(spec, dict) or not spec.get("containers"):
         raise UsageError(f"{what}: its ServingRuntime has no containers")
-    if not all(isinstance(container, dict) for container in spec["containers"]):
-        raise UsageError(f"{what}: its ServingRuntime has a container that is none")
+    _check_lists(spec, ("containers", "volumes", "supportedModelFormats"), what)
+    for container in spec["containers"]:
+        _check_lists(container, ("volumeMounts",), what)
     for image in _images(spec):
         if _OPEN.search(image):
             raise Refused(
@@ -202,7 +203,7 @@ def _copied(found: dict[str, Any], template: dict[str, Any], what: str) -> Runti
     outer = _metadata(template)
     inner = _metadata(found)
     return Runtime(
-        spec=copy.deepcopy(spec),
+        spec=spec,
         labels=_texts(inner.get("labels")),
         annotations=_texts(inner.get("annotations")),
         own_name=str(inner.get("name") or ""),
@@ -211,6 +212,15 @@ def _copied(found: dict[str, Any], template: dict[str, Any], what: str) -> Runti
         template_namespace=str(outer.get("namespace") or ""),
         api_protocol=_texts(outer.get("annotations")).get("opendatahub.io/apiProtocol", ""),
     )
+
+
+def _check_lists(part: dict[str, Any], keys: tuple[str, ...], what: str) -> None:
+    """Check those lists of a spec that are read or added to. One that is null is none."""
+    for key in keys:
+        if part.get(key) is None:
+            part.pop(key, None)
+        elif not isinstance(part[key], list) or not all(isinstance(one, dict) for one in part[key]):
+            raise UsageError(f"{what}: {key} of its ServingRuntime is no list of objects")
 
 
 def _images(value: Any) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +21,7 @@ from modelcar.kserve.render import render
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.write import as_json, as_yaml
 from tests.objects import needs_schemas, problems
+from tests.unit.kserve.test_render_runtimes import template
 
 TEXTS = st.text(max_size=40) | st.sampled_from(["yes", "0x1", "1e3", "~", "", " ", "a\nb", "- x", "{{.Name}}", "é:#"])
 NAMES = st.sampled_from(["granite", "Granite 3", "a-1", "1a", "a" * 40, "a" * 60, "-", ""]) | st.text(max_size=12)
@@ -164,3 +167,34 @@ def test_any_value_keeps_its_types_in_yaml_1_1_and_in_kubectls(value: dict[str, 
     assert yaml.safe_load(text) == value
     assert parse_documents(text, "-") == [value]
     assert text == functools.reduce(lambda made, _: as_yaml([yaml.safe_load(made)]), range(2), text)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> dict[str, Any]:
+    """A Template with a value of another kind somewhere in it."""
+    whole: dict[str, Any] = copy.deepcopy(template(PORT={"value": "1"}))
+    runtime = whole["objects"][0]
+    runtime["spec"]["containers"][0]["volumeMounts"] = [{"name": "a", "mountPath": "/a"}]
+    runtime["spec"]["volumes"] = [{"name": "a", "emptyDir": {}}]
+    place: Any = draw(st.sampled_from([whole, runtime["metadata"], runtime["spec"], runtime["spec"]]))
+    while True:
+        key = draw(st.sampled_from([*place] if isinstance(place, dict) else range(len(place))))
+        deeper = isinstance(place[key], dict | list) and place[key]
+        if not deeper or draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = draw(VALUES)
+    return whole
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damaged(), st.sampled_from([None, "openshift-ai-2", "kserve"]))
+def test_a_damaged_template_is_refused_or_taken_but_breaks_nothing(
+    tmp_path: Path, content: dict[str, Any], flavor: str
+) -> None:
+    path = tmp_path / "runtime.yaml"
+    path.write_text(as_yaml([content]), encoding="utf-8")
+    wish = {**BASES[0], "runtime-image": None, "runtime-file": str(path), "flavor": flavor, "gpu-count": 2}
+    done = _attempt(wish)
+    if done is not None:
+        json.loads(as_json(done.manifests))

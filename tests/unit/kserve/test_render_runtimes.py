@@ -140,7 +140,7 @@ def test_an_image_that_is_not_filled_in_is_refused(from_file: Any, image: str) -
         ("", "holds no object"),
         ("kind: ConfigMap\n", "holds a ConfigMap"),
         ("kind: ServingRuntime\nspec: {}\n", "no containers"),
-        ("kind: ServingRuntime\nspec: {containers: [x]}\n", "a container that is none"),
+        ("kind: ServingRuntime\nspec: {containers: [x]}\n", "containers of its ServingRuntime is no list"),
         ("kind: Template\nobjects: []\n", "its objects holds no object"),
         ("kind: Template\nobjects: [{kind: ServingRuntime}]\nparameters: {a: 1}\n", "its parameters are no list"),
         ("a: b: c\n", "line 1, column 5"),
