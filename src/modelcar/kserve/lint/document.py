@@ -209,10 +209,12 @@ class Node:
         """Of a mapping, the values by the keys' texts; the first of equal keys counts."""
         if self._fields is None:
             self._fields = {}
-            if self.document.kinds[self.index] == MAPPING:
-                value_of = self.document.value
-                for key, value in self.document.items(self.index):
-                    self._fields.setdefault(value_of(key), value)
+            document = self.document
+            if document.kinds[self.index] == MAPPING:
+                text, kinds, starts, ends = document.text, document.kinds, document.starts, document.ends
+                for key, value in document.items(self.index):
+                    name = text[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(key)
+                    self._fields.setdefault(name, value)
         return self._fields
 
     def get(self, *path: str) -> Node | None:

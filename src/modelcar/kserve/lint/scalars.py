@@ -44,6 +44,8 @@ def plain_type(text: str) -> str:
         return "null"
     if text[0] in "yYnNtTfFoO":
         return "string"
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < 19:
+        return "integer"
     digits = text.replace("_", "")
     if _INTEGER.fullmatch(digits):
         return "integer" if len(digits) < 19 or abs(integer_of(digits) or _LARGEST) < _LARGEST else "number"
@@ -57,6 +59,8 @@ def tagged_type(tag: str) -> str:
 
 def integer_of(text: str) -> int | None:
     """The whole number that kubectl reads in a plain scalar (`017` is 15, `1e3` is 1000), None where it is none."""
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < 19:
+        return int(text)
     digits = text.replace("_", "")
     if len(digits) > 30:
         return None

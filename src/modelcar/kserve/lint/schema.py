@@ -124,6 +124,7 @@ class _Walk:
 
     def _mapping(self, node: int, type_: _Type, name: str) -> None:
         document, kinds, after = self._document, self._document.kinds, self._document.after
+        whole, starts, ends = document.text, document.starts, document.ends
         fields, inner = type_.fields, type_.inner
         if fields is None and type_.name != "any" and type_.name != "{}":
             self._wrong(node, type_, name, "an object")
@@ -132,7 +133,7 @@ class _Walk:
         key, end = node + 1, after[node]
         while key < end:
             value = after[key]
-            text = document.value(key)
+            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(key)
             if text in keys:
                 self._add("duplicate-key", key, f"{text!r} stands here twice: kubectl takes one of them, or none")
             keys.add(text)
