@@ -109,11 +109,15 @@ _BY_HAND: dict[str, dict[str, str]] = {
 }
 _REQUIRED: dict[str, list[str]] = {
     # Where the CRD says something else than the wheels: KServe's generator takes a text with a default for optional.
+    "LLMInferenceService": ["metadata", "spec"],
     "LLMModelSpec": ["uri"],
     "TemplateParameter": ["name"],
+    "V1alpha1ClusterServingRuntime": ["metadata", "spec"],
+    "V1alpha1ServingRuntime": ["metadata", "spec"],
     "V1alpha1SupportedModelFormat": ["name"],
     "V1beta1ARTExplainerSpec": [],
     "V1beta1AuthenticationRef": ["name"],
+    "V1beta1InferenceService": ["metadata", "spec"],
     "V1beta1ModelFormat": ["name"],
     "V1beta1ModelSpec": [],
     "LLMPodSpec": [],

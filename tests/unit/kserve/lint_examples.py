@@ -117,6 +117,7 @@ EXAMPLES: dict[str, Example] = {
         service("resources: {limits: {memory: 4GiB}},"), service("resources: {limits: {memory: 4Gi, cpu: 2}},")
     ),
     "unknown-api-version": Example(service().replace("v1beta1", "v1beta2"), service()),
+    "unknown-kind": Example(service().replace("kind: Inference", "kind: Infrence"), service()),
     "label-syntax": Example(service(labels="{a: a b}"), service(labels="{a.b/c: a_b, d: ''}")),
     "name-syntax": Example(service(name="Granite"), service()),
     "name-length": Example(service(name="a" * 54), service(name="a" * 53, namespace="ns")),
@@ -135,6 +136,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "uri-scheme": Example(service(uri="oci+native://a.b/c:1"), service(uri="oci://a.b/c:1"), OLD),
     "image-reference": Example(service(uri="oci://quay.io/Acme/x:1"), service()),
+    "image-short-name": Example(service(uri="oci://acme/granite:1"), service()),
     "image-latest": Example(service(uri="oci://quay.io/acme/x:latest"), service(uri="oci://quay.io/acme/x:1")),
     "uri-credentials": Example(service(uri="https://me:secret@a.b/c"), service(uri="https://a.b/c@1")),
     "model-name": Example(service("name: x,"), service()),

@@ -197,6 +197,29 @@ def test_a_template_s_whole_values_may_become_anything() -> None:
     assert not ids(f"{head}objects:\n- {inner}\n")
 
 
+@pytest.mark.parametrize("api", ["serving.kserve.io", "serving.kserv.io/v1beta1", "v1"])
+def test_a_kind_of_kserve_s_own_in_another_group_is_found(api: str) -> None:
+    assert ids(service("arg: [],").replace("serving.kserve.io/v1beta1", api)) == {
+        "unknown-api-version",
+        "unknown-field",
+    }
+
+
+def test_what_every_object_has() -> None:
+    head = "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+    assert [finding.message for finding in found(head)] == ["InferenceService lacks metadata, spec"]
+    assert [finding.message for finding in found(f"{head}metadata: {{}}\nspec: {{predictor: {{}}}}")] == [
+        "metadata lacks name"
+    ]
+    assert not found(f"{head}metadata: {{generateName: a-}}\nspec: {{predictor: {{}}}}")
+
+
+def test_parallelism_of_an_llm_service() -> None:
+    text = "{parallelism: {tensor: %d}, template: {containers: [{name: main, %s}]}}"
+    assert "gpu-tensor-parallel" in ids(llm(text % (4, GPUS)))
+    assert not ids(llm(text % (2, GPUS))) & {"gpu-tensor-parallel", "gpu-idle"}
+
+
 def test_other_kinds_are_passed_over() -> None:
     text = (
         "apiVersion: v1\nkind: ConfigMap\ndata: {a: 1}\n---\nkind: Kustomization\n---\n- op: add\n---\njust text\n---\n"

@@ -76,6 +76,10 @@ def _image(source: Source, name: str, report: Report) -> None:
     # Loaded here: with all that `oci` brings it takes a tenth of the time that a file of 1 MB does.
     from modelcar.oci.reference import parse_reference
 
+    host, slash, _ = name.partition("/")
+    if slash and not any(mark in host for mark in ".:@[") and host != "localhost":
+        report.add("image-short-name", source.node, f"the image {name[:80]} names no registry")
+        name = f"docker.io/{name}"
     try:
         reference = parse_reference(name)
     except ModelcarError as error:

@@ -9,16 +9,20 @@ from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.service import is_runtime
+from modelcar.kserve.versions import Flavor
 
 _SERVICES = ("InferenceService", "LLMInferenceService")
 
 
 def check_names(item: Item, world: World, report: Report) -> None:
     """The object's name and namespace."""
-    found = item.node.get("metadata", "name")
+    metadata = item.node.get("metadata")
+    found = metadata.get("name") if metadata else None
+    if metadata is not None and found is None and not item.patch and not metadata.get("generateName"):
+        report.add("missing-field", metadata, "metadata lacks name")
     if found is not None and found.type == "string" and not _placeholder(found.text):
         if item.kind in _SERVICES:
-            _service_name(item, found, report)
+            _service_name(item, found, world.aim.flavor is not Flavor.KSERVE, report)
         elif len(found.text) > names.OBJECT_LENGTH or not names.OBJECT_NAME.fullmatch(found.text):
             report.add("name-syntax", found, f"{item.kind} {found.text!r}: that is no name of an object")
     protected = names.PROTECTED_NAMESPACES | world.aim.protected
@@ -27,7 +31,7 @@ def check_names(item: Item, world: World, report: Report) -> None:
         report.add("protected-namespace", place, f"the namespace {item.namespace} belongs to an operator")
 
 
-def _service_name(item: Item, found: Node, report: Report) -> None:
+def _service_name(item: Item, found: Node, form: bool, report: Report) -> None:
     name, namespace = found.text, item.namespace
     length = len(name)
     if not names.SERVICE_NAME.fullmatch(name):
@@ -36,7 +40,7 @@ def _service_name(item: Item, found: Node, report: Report) -> None:
         report.add("name-length", found, f"the name {names.service_name_problem(name)}")
     elif problem := names.service_name_problem(name, namespace):
         report.add("name-host-length", found, f"the name {problem}")
-    elif length > names.FORM_LENGTH:
+    elif form and length > names.FORM_LENGTH:
         report.add(
             "name-form-length", found, f"the name has {length} characters, and the form takes {names.FORM_LENGTH}"
         )

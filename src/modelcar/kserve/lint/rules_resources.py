@@ -20,6 +20,10 @@ def check_gpus(service: Service, report: Report) -> None:
     servers = service.servers
     found = next((gpus for server in servers if (gpus := server.gpus) is not None), None)
     tensor = service.option_value(*_TENSOR)
+    parallelism = service.item.node.get("spec", "parallelism") if service.llm else None
+    if parallelism is not None and tensor is None:
+        own = parallelism.get("tensor")
+        tensor = (own or parallelism, own.text if own else "")
     size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
     if tensor is not None and size is not None:
         _against(service, found[2] if found else 0, tensor[0], size, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelcar.kserve.fields import Fields, load_fields
@@ -28,6 +28,11 @@ _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
 _BLOCK = re.compile(r"(?:^[ \t]*|[:-][ \t]+|[\[,{][ \t]*)(?:\{\{|\{%)", re.MULTILINE)
 """A template's block that isn't in quotes."""
+_OTHERS = frozenset(
+    {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
+     "LocalModelNodeGroup", "TrainedModel"}
+)  # fmt: skip
+"""KServe's kinds that lint passes over (KSERVE.md 5)."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
     check_mode, check_deadline, check_dashboard, check_llm,
@@ -93,12 +98,11 @@ def lint(
         if document is not None:
             result.documents[document.name] = document
     world, checker = World(aim), Checker(fields or load_fields(), report)
-    known = checker.kinds
     patches = patches_of(result.documents.values())
     for document in result.documents.values():
         patch = posixpath.normpath(document.name) in patches
         for node, template in objects_of(document):
-            _take(item_of(node, template, patch), world, checker, known, report)
+            _take(item_of(node, template, patch), world, checker, report)
     _apply_rules(world, report, more)
     order = {text.name: index for index, text in enumerate(texts)}
     result.findings = sorted(report.findings, key=lambda f: (order[f.file], f.line, f.column, f.rule))
@@ -147,26 +151,41 @@ def _block_at(document: Document) -> int | None:
     return next((start for start in starts if document.text.startswith("{{", start)), None)
 
 
-def _take(item: Item | None, world: World, checker: Checker, known: Collection[str], report: Report) -> None:
+_ITS_OWN = frozenset({"InferenceService", "LLMInferenceService", "ServingRuntime", "ClusterServingRuntime"})
+"""Kinds that only KServe has, whatever the `apiVersion` says."""
+
+
+def _take(item: Item | None, world: World, checker: Checker, report: Report) -> None:
     """Take an object in, if its kind is one that lint knows, and hold it against the table."""
     if item is None:
         return
-    type_ = checker.kinds.get(f"{item.api}/{item.kind}")
+    type_ = checker.kinds.get(f"{item.api}/{item.kind}") or _type_of_another(item, checker.kinds, report)
     if type_ is None:
-        served = [kind.rpartition("/")[0] for kind in known if kind.endswith(f"/{item.kind}")]
-        if served and item.api.startswith(SERVING):
-            place = item.node.get("apiVersion") or item.node
-            message = f"{item.kind} isn't in {item.api}"
-            report.add("unknown-api-version", place, message, f"write {' or '.join(sorted(served, reverse=True))}")
-            type_ = checker.kinds[f"{served[-1]}/{item.kind}"]
-        elif served and not item.api:
-            report.add("missing-field", item.node, f"{item.kind} lacks apiVersion", f"add {served[-1]}")
-            return
-        else:
-            world.passed[item.kind] = world.passed.get(item.kind, 0) + 1
-            return
+        world.passed[item.kind] = world.passed.get(item.kind, 0) + 1
+        return
     checker.check(item.node, type_, partial=item.patch, parameters=item.template)
     world.add(item)
+
+
+def _type_of_another(item: Item, known: Mapping[str, str], report: Report) -> str | None:
+    """The type of an object whose kind or version is written wrong; None for what is none of KServe's."""
+    served = [kind.rpartition("/")[0] for kind in known if kind.endswith(f"/{item.kind}")]
+    serving = item.api.startswith(SERVING)
+    if served and (serving or item.kind in _ITS_OWN):
+        place = item.node.get("apiVersion") or item.node
+        message = f"{item.kind} isn't in {item.api}" if item.api else f"{item.kind} lacks apiVersion"
+        fix = f"write {' or '.join(sorted(served, reverse=True))}"
+        report.add("unknown-api-version" if item.api else "missing-field", place, message, fix)
+        return known[f"{served[-1]}/{item.kind}"]
+    if serving and not served and item.kind not in _OTHERS:
+        from difflib import get_close_matches
+
+        kinds = sorted({*_OTHERS, *(kind.rpartition("/")[2] for kind in known if kind.startswith(SERVING))})
+        near = get_close_matches(item.kind, kinds, 1, 0.75)
+        if near:
+            place = item.node.get("kind") or item.node
+            report.add("unknown-kind", place, f"KServe has no kind {item.kind!r}", f"did you mean {near[0]}?")
+    return None
 
 
 def _apply_rules(world: World, report: Report, more: Callable[[Service, Report], None] | None) -> None:

@@ -150,7 +150,7 @@ class _Walk:
             key = after[value]
         if type_.required and not self._partial and not keys.issuperset(type_.required) and "<<" not in keys:
             missing = [wanted for wanted in type_.required if wanted not in keys]
-            self._add("missing-field", node, f"{name or type_.name} lacks {', '.join(missing)}")
+            self._add("missing-field", node, f"{name or _kind_of(type_.name)} lacks {', '.join(missing)}")
 
     def _value(self, value: int, type_: _Type, name: str) -> None:
         """A field's value: what is plainly right needn't wait."""
@@ -262,6 +262,11 @@ _WANTED = {
     "quantity": "a quantity", "int-or-string": "a whole number or a string", "[]": "a list", "{}": "a map",
 }  # fmt: skip
 _READS = {"integer": "a number", "number": "a number", "boolean": "true or false", "string": "a string"}
+
+
+def _kind_of(type_: str) -> str:
+    """A kind, of the name that its type has in the table or in a CRD."""
+    return re.sub(r"^V[0-9]+[a-z]*[0-9]*(?=[A-Z])", "", type_.rpartition("/")[2])
 
 
 def _short(text: str) -> str:
