@@ -103,6 +103,7 @@ SHM = (
 _CONNECTED = "{opendatahub.io/connections: c}"
 _KNATIVE = "{serving.kserve.io/deploymentMode: Serverless, serving.knative.dev/progress-deadline: %s}"
 _OCI = "{opendatahub.io/connection-type-protocol: oci}"
+_PULL = "type: kubernetes.io/dockerconfigjson"
 _EXPOSED = "{networking.kserve.io/visibility: exposed}"
 _TWO = "storageUris: [{uri: 'oci://a.b/c:1', mountPath: /mnt/%s}, {uri: 'oci://a.b/d:1', mountPath: /mnt/%s}],"
 _CANARY = "{predictor: {}, trafficPercent: 1}"
@@ -158,13 +159,16 @@ EXAMPLES: dict[str, Example] = {
         secret("{URI: 'oci://a.b/c:1'}"),
     ),
     "connection-keys": Example(secret("{url: 'oci://a.b/c:1'}"), secret("{URI: 'oci://a.b/c:1'}")),
+    "connection-type": Example(
+        secret("{.dockerconfigjson: '{}'}", _OCI), secret("{.dockerconfigjson: '{}'}", _OCI, _PULL)
+    ),
     "connection-access": Example(
-        secret("{.dockerconfigjson: '{}', OCI_HOST: a.b, ACCESS_TYPE: '[\"Push\"]'}", _OCI),
-        secret("{.dockerconfigjson: '{}', OCI_HOST: a.b, ACCESS_TYPE: '[\"Push\",\"Pull\"]'}", _OCI),
+        secret("{.dockerconfigjson: '{}', OCI_HOST: a.b, ACCESS_TYPE: '[\"Push\"]'}", _OCI, _PULL),
+        secret("{.dockerconfigjson: '{}', OCI_HOST: a.b, ACCESS_TYPE: '[\"Push\",\"Pull\"]'}", _OCI, _PULL),
     ),
     "connection-host": Example(
-        service(annotations=_CONNECTED) + secret("{.dockerconfigjson: '{}', OCI_HOST: quay.io.evil}", _OCI),
-        service(annotations=_CONNECTED) + secret("{.dockerconfigjson: '{}', OCI_HOST: quay.io/acme}", _OCI),
+        service(annotations=_CONNECTED) + secret("{.dockerconfigjson: '{}', OCI_HOST: quay.io.evil}", _OCI, _PULL),
+        service(annotations=_CONNECTED) + secret("{.dockerconfigjson: '{}', OCI_HOST: quay.io/acme}", _OCI, _PULL),
     ),
     "connection-uri": Example(
         service(annotations=_CONNECTED) + secret("{URI: 'oci://quay.io/acme/granite:1'}"),

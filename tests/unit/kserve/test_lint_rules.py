@@ -217,7 +217,9 @@ def test_what_every_object_has() -> None:
 def test_parallelism_of_an_llm_service() -> None:
     text = "{parallelism: {tensor: %d}, template: {containers: [{name: main, %s}]}}"
     assert "gpu-tensor-parallel" in ids(llm(text % (4, GPUS)))
-    assert not ids(llm(text % (2, GPUS))) & {"gpu-tensor-parallel", "gpu-idle"}
+    assert not ids(llm(text % (2, GPUS))) & {"gpu-tensor-parallel", "gpu-idle", "gpu-shm"}
+    [idle] = [f for f in found(llm("{template: {containers: [{name: main, %s}]}}" % GPUS)) if f.rule == "gpu-idle"]
+    assert idle.fix == "add spec.parallelism.tensor: 2"
 
 
 def test_other_kinds_are_passed_over() -> None:

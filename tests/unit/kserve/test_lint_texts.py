@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.lint import CASES, content
 from modelcar.kserve.lint import Aim, Finding, Result, Text, lint
 from modelcar.kserve.lint.document import Document
 from modelcar.kserve.lint.fix import fix
@@ -164,6 +165,13 @@ def test_a_fix_touches_nothing_else() -> None:
 def test_a_fix_never_makes_a_second_field_of_one_name() -> None:
     result = result_of(service("storageURI: x,"))
     assert fix(result.documents["x.yaml"], result.findings).count == 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_benchmark_reads_is_what_it_says(case: str) -> None:
+    result = result_of(content(case, 30_000))
+    assert result.objects
+    assert {finding.severity for finding in result.findings} == ({"error"} if case == "all wrong" else set())
 
 
 _PIECES = st.sampled_from(

@@ -14,6 +14,7 @@ from modelcar.kserve.lint.service import CONNECTIONS, Service
 PROTOCOL = "opendatahub.io/connection-type-protocol"
 _LEGACY = "opendatahub.io/connection-type-ref"
 _OLD = "opendatahub.io/connection-type"
+_PULL_SECRETS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 _LEGACY_PROTOCOLS = {"uri-v1": "uri", "oci-v1": "oci", "s3": "s3"}
 
 
@@ -83,6 +84,10 @@ def _keys(item: Item, protocol: str, report: Report) -> None:
     if protocol == "oci":
         if not value_of(item, ".dockerconfigjson"):
             report.add("connection-keys", title, f"the OCI connection {item.name} has no key .dockerconfigjson")
+        written = item.node.get("type")
+        if written is None or written.text not in _PULL_SECRETS:
+            message = f"the OCI connection {item.name} isn't of type {_PULL_SECRETS[0]}: no pull uses it"
+            report.add("connection-type", written or title, message, f"write type: {_PULL_SECRETS[0]}")
         _access(item, report)
     if protocol == "s3" and not value_of(item, "AWS_S3_BUCKET"):
         report.add("connection-keys", title, f"the S3 connection {item.name} has no key AWS_S3_BUCKET")

@@ -28,10 +28,9 @@ def check_gpus(service: Service, report: Report) -> None:
     if tensor is not None and size is not None:
         _against(service, found[2] if found else 0, tensor[0], size, report)
     elif found and found[2] > 1 and tensor is None and not service.option_value(*_OTHERS) and _is_vllm(service):
-        report.add(
-            "gpu-idle", found[0], f"{found[2]} GPUs, and no --tensor-parallel-size: vLLM uses one",
-            f"add --tensor-parallel-size={found[2]}",
-        )  # fmt: skip
+        message = f"{found[2]} GPUs, and no --tensor-parallel-size: vLLM uses one"
+        fix = f"spec.parallelism.tensor: {found[2]}" if service.llm else f"--tensor-parallel-size={found[2]}"
+        report.add("gpu-idle", found[0], message, f"add {fix}")
     if found and found[2] > 1 and not _has_shm(service):
         report.add("gpu-shm", found[0], f"{found[2]} GPUs, and nothing is mounted at /dev/shm")
 
@@ -65,6 +64,8 @@ def _is_vllm(service: Service) -> bool:
 
 
 def _has_shm(service: Service) -> bool:
+    if service.llm:
+        return True  # its base configuration, kserve-config-llm-template, mounts it
     if service.runtime_name is not None and service.runtime_name.text in _WITH_SHM and service.runtime is None:
         return True
     return any(server.mounts_shm() for server in service.servers)
