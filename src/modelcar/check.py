@@ -42,6 +42,7 @@ SILENCE = 10.0
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 _WEIGHTS = (".safetensors", ".gguf")
 _EXACT = 8
+_SHOWN = 3
 _log = logging.getLogger("modelcar.check")
 
 
@@ -225,11 +226,7 @@ def _look(
     image = ImageFiles(head, patience, depth=None if full else DEPTH)
     tree = image.tree() if full else image.outline()
     frugal.lift()
-    partly = [
-        _unseen(number, known.descriptor.media_type, beginning_only(number, known))
-        for number, known in enumerate(tree.layers)
-        if not known.is_whole and media.compression(known.descriptor.media_type) is not None
-    ]
+    partly = _unseen(tree)
     traits = traits_of(tree)
     facts, why = None, ""
     if traits.has_models is not False:
@@ -259,21 +256,32 @@ def _look(
     )
 
 
-def _unseen(number: int, media_type: str, why: str) -> str:
-    return why if media.compression(media_type) else f"layer {number}: not all of its files were asked for"
+def _unseen(tree: ImageTree) -> list[str]:
+    """What to say of layers of which not all was read: compressed ones each, up to some, and others in one line."""
+    unseen = [(number, known) for number, known in enumerate(tree.layers) if not known.is_whole]
+    packed = [(n, known) for n, known in unseen if media.compression(known.descriptor.media_type)]
+    plain = sum(media.compression(known.descriptor.media_type) == "" for _, known in unseen)
+    lines = [beginning_only(number, known) for number, known in packed[:_SHOWN]]
+    if len(packed) > _SHOWN:
+        lines.append(f"of {len(packed) - _SHOWN:,} more layers only the first {DEPTH:,} bytes were looked at")
+    if plain:
+        lines.append(f"of {plain:,} plain layers not all files were asked for: {MOST_PARTS} requests were made")
+    return lines
 
 
 def _estimated(facts: Facts, tree: ImageTree) -> Facts:
     """The facts where weights may lie in what wasn't seen: at the most as many as the layers' sizes allow."""
     hidden = sum(known.descriptor.size for known in tree.layers if not known.is_whole)
-    seen = facts.weight_bytes or 0
-    if hidden <= seen:
+    whole = {number for number, known in enumerate(tree.layers) if known.is_whole}
+    files = [file for path, file in tree.files().items() if path.startswith(MODELS) and path.endswith(_WEIGHTS)]
+    total = hidden + sum(max(file.size, 0) for file in files if file.layer in whole)
+    seen, counted = facts.weight_bytes or 0, facts.parameters
+    if total <= seen:
         return facts
-    counted = facts.parameters
     ratio = counted / seen if counted and seen else 0.5
     width = "in the proportions of those that were seen" if counted and seen else "taken as 16 bits each"
     notes = (*facts.notes, f"weights and parameters are estimated from the layers' sizes, {width}")
-    return replace(facts, weight_bytes=hidden, parameters=round(hidden * ratio), estimated=True, notes=notes)
+    return replace(facts, weight_bytes=total, parameters=round(total * ratio), estimated=True, notes=notes)
 
 
 def _access(tree: ImageTree) -> dict[str, tuple[str, ...]]:

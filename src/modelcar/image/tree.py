@@ -314,16 +314,21 @@ def read_layer(store: ReadableStore, descriptor: Descriptor, number: int, depth:
                 files.append(file)
                 if len(files) > MOST_ENTRIES:
                     raise Refused(f"{what} holds more than {MOST_ENTRIES:,} files, and is no model's")
-                if _is_last(file, descriptor):
+                if _is_last(file, descriptor, is_sure=depth is None):
                     break
     except TooDeep:
         return LayerFiles(descriptor, tuple(files), is_whole=False)
     return LayerFiles(descriptor, tuple(files))
 
 
-def _is_last(file: ImageFile, descriptor: Descriptor) -> bool:
-    """Whether nothing but the end can follow in a plain layer of ours: that saves a request."""
-    if file.kind != "file" or _KEY not in (descriptor.annotations or {}) or media.compression(descriptor.media_type):
+def _is_last(file: ImageFile, descriptor: Descriptor, *, is_sure: bool) -> bool:
+    """Whether nothing but the end can follow in a plain layer: that saves a request.
+
+    Of layers of others that is so for all practical purposes: two blocks hold the end of a tar and nothing else.
+    """
+    if file.kind != "file" or media.compression(descriptor.media_type):
+        return False
+    if is_sure and _KEY not in (descriptor.annotations or {}):
         return False
     return file.offset + -(-file.size // BLOCK) * BLOCK + 2 * BLOCK == descriptor.size
 
