@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelcar.errors import UsageError
 
@@ -32,6 +32,9 @@ _ALIASES = {
 _SLOW = {"A100", "A100-40", "GB10"}
 """For these vLLM keeps its small defaults, whatever memory they have."""
 
+_NO_BFLOAT16 = {"T4", "V100", "V100-16", "P100"}
+"""Of compute capability below 8.0, where vLLM refuses bfloat16 (`platforms/cuda.py`, `check_if_supports_dtype`)."""
+
 _BLACKWELL = {"B100", "B200", "GB200", "B300", "GB300"}
 _MIG = re.compile(r"(?:.*-)?(?:MIG-)?(\d)G\.(\d+)GB(?:[+.].*)?")
 _MIG_USABLE = 0.975
@@ -51,6 +54,8 @@ class Gpu:
         batched_tokens: vLLM's default for `max_num_batched_tokens`, for its API server.
         sequences: vLLM's default for `max_num_seqs`.
         graph_tokens: The largest batch that vLLM captures a CUDA graph for.
+        has_bfloat16: False for those that are known to lack it.
+        is_slice: Whether it is a MIG slice, of which a process uses one only.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Gpu:
     batched_tokens: int
     sequences: int
     graph_tokens: int = 512
+    has_bfloat16: bool = True
+    is_slice: bool = False
 
 
 def parse_gpu(text: str) -> Gpu:
@@ -70,9 +77,11 @@ def parse_gpu(text: str) -> Gpu:
     word = _MAKER.sub("", re.sub(r"[\s_]+", "-", typed))
     known = _ALIASES.get(word, word)
     if known in _TOTAL_MIB:
-        return _gpu(text.strip(), _TOTAL_MIB[known] * MIB, slow=known in _SLOW, blackwell=known in _BLACKWELL)
+        found = _gpu(text.strip(), _TOTAL_MIB[known] * MIB, slow=known in _SLOW, blackwell=known in _BLACKWELL)
+        return replace(found, has_bfloat16=known not in _NO_BFLOAT16)
     if mig := _MIG.fullmatch(word.removeprefix("NVIDIA.COM/")):
-        return _gpu(f"MIG {mig[1]}g.{mig[2]}gb", int(int(mig[2]) * GIB * _MIG_USABLE), slow=word.startswith("A100"))
+        slice_ = _gpu(f"MIG {mig[1]}g.{mig[2]}gb", int(int(mig[2]) * GIB * _MIG_USABLE), slow=word.startswith("A100"))
+        return replace(slice_, is_slice=True)
     if (size := _SIZE.fullmatch(typed)) and float(size[1]) > 0:
         unit = (1024 if size[3] else 1000) ** ("MGT".index(size[2]) + 2)
         return _gpu(text.strip(), int(float(size[1]) * unit))

@@ -1,0 +1,376 @@
+"""What a model wants of its deployment: format, GPUs, context and vLLM's arguments, each with its reason.
+
+Pure: facts, files and wishes go in, choices come out. Memory is reckoned by `model.fit`, which follows one version of
+vLLM; a tenth of each GPU is kept aside for others. Arguments are written only where vLLM wouldn't do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from modelcar.errors import Refused
+from modelcar.kserve.layouts import VLLM, Served, served
+from modelcar.kserve.tools import parser_for
+from modelcar.kserve.versions import Version
+from modelcar.model import Facts
+from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit
+from modelcar.model.gpus import GIB, Gpu, parse_gpu
+from modelcar.model.kv import VLLM as RULES
+
+ASIDE = 0.1
+"""Of each GPU's memory: `fit` knows one version of vLLM, and the runtime may have another."""
+
+MOST_GPUS = 16
+"""In one machine."""
+
+USEFUL = 8192
+"""Tokens of context for which one GPU less is taken rather than the model's own length."""
+
+_STEP = 1024
+"""What a chosen context is a multiple of."""
+
+_TENSOR, _PIPELINE = "--tensor-parallel-size", "--pipeline-parallel-size"
+_CONTEXT, _DTYPE, _CACHE = "--max-model-len", "--dtype", "--kv-cache-dtype"
+_TRUST, _AUTO, _PARSER = "--trust-remote-code", "--enable-auto-tool-choice", "--tool-call-parser"
+_BY_VLLM = (VLLM.lower(), "huggingface")
+_SHORT = {"-tp": _TENSOR, "-pp": _PIPELINE}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a user says.
+
+    Attributes:
+        gpu: What one device is, None where that wasn't said.
+        gpu_count: Devices; None leaves it to us.
+        context: Tokens of the longest sequence; None leaves it to us.
+        model_format: As `--model-format`.
+        args: For the runtime. What is among them is not chosen here.
+        tools: Whether clients may call tools.
+        trust_code: Whether Python code in the model may be run.
+        vllm: Version in the runtime, None where it isn't known.
+        force: Go on with what can't fit.
+    """
+
+    gpu: Gpu | None = None
+    gpu_count: int | None = None
+    context: int | None = None
+    model_format: str | None = None
+    args: tuple[str, ...] = ()
+    tools: bool = False
+    trust_code: bool = False
+    vllm: Version | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of the table: what is deployed, and why.
+
+    Attributes:
+        field: `model-format`, `gpu-count`, or an argument of vLLM.
+        value: What it is; empty where nothing is written.
+        reason: Why.
+        overridden: Whether it is the user's own.
+    """
+
+    field: str
+    value: str
+    reason: str
+    overridden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What was chosen.
+
+    Attributes:
+        served: What serves the model.
+        model_format: KServe's name of the format, `onnx:1` with its version; None where it can't be told.
+        gpu_count: Devices; None where the form's default or what the user said stands.
+        args: To add to those of the user.
+        made: A line for each choice.
+        notes: What to know besides.
+    """
+
+    served: Served
+    model_format: str | None
+    gpu_count: int | None = None
+    args: tuple[str, ...] = ()
+    made: tuple[Choice, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def gpu_of(name: str | None, resource: str | None = None) -> Gpu | None:
+    """The device that `--gpu` names, or else a MIG resource (`nvidia.com/mig-3g.40gb`); None where neither says it.
+
+    Raises:
+        UsageError: `name` is no GPU.
+    """
+    if name:
+        return parse_gpu(name)
+    return parse_gpu(resource) if resource and "/mig-" in resource.lower() else None
+
+
+def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choices:
+    """What to deploy a model with.
+
+    Args:
+        facts: Of the model, None where none could be read.
+        paths: All of its files, from `/models` on.
+        wishes: What the user says. It always stands.
+
+    Raises:
+        Refused: The model can't fit: the numbers, and what would. Not with `force`.
+    """
+    found = served(facts, paths)
+    made = [_format(found, wishes.model_format)]
+    wanted = wishes.model_format or found.format or None
+    notes = [found.hint] if found.hint and not wishes.model_format else []
+    is_unseen = facts is None and not paths  # then it is what the form takes it for
+    if not (is_unseen and wanted is None) and (wanted or "").partition(":")[0].lower() not in _BY_VLLM:
+        return Choices(found, wanted, made=tuple(made), notes=tuple(notes))
+    plan = _Plan(facts, wishes)
+    plan.decide()
+    return Choices(
+        served=found,
+        model_format=wanted,
+        gpu_count=plan.gpu_count,
+        args=tuple(plan.args),
+        made=(*made, *plan.made),
+        notes=(*notes, *plan.notes),
+    )
+
+
+def _format(found: Served, said: str | None) -> Choice:
+    if said:
+        return Choice("model-format", said, "as you say", overridden=True)
+    return Choice("model-format", found.format, found.reason)
+
+
+@dataclass
+class _Plan:
+    """The choices for vLLM, as they are made."""
+
+    facts: Facts | None
+    wishes: Wishes
+    gpu_count: int | None = None
+    args: list[str] = field(default_factory=list)
+    made: list[Choice] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def decide(self) -> None:
+        self.given = given_args(self.wishes.args)
+        if _PIPELINE in self.given:
+            self.notes.append(f"with {_PIPELINE} neither GPUs nor context are chosen or checked")
+        elif self.wishes.gpu is None or self.facts is None:
+            self._without_gpu()
+        else:
+            self._with_gpu(self.facts, self.wishes.gpu)
+        if self.facts is not None:
+            self._dtype(self.facts)
+            self._code(self.facts)
+            self._tools(self.facts)
+        for name in (_CONTEXT, _TENSOR, _DTYPE, _TRUST, _PARSER):
+            if name in self.given:
+                self.made.append(Choice(name, self.given[name], "as you say", overridden=True))
+
+    def _write(self, name: str, value: str, reason: str) -> None:
+        """An argument, unless the user gave it."""
+        if name not in self.given:
+            self.args.append(f"{name}={value}" if value else name)
+            self.made.append(Choice(name, value, reason))
+
+    # GPUs and context
+
+    def _without_gpu(self) -> None:
+        """Nothing that depends on memory is chosen."""
+        count = self.wishes.gpu_count
+        weights = self.facts.weight_bytes if self.facts else None
+        size = "how much memory its weights need is not known" if weights is None else _needs(self.facts)
+        self.made.append(
+            Choice("gpu-count", str(1 if count is None else count), f"{size}; with --gpu I check", count is not None)
+        )
+        if not count or count == 1:
+            return
+        shared = _most_shared(self.facts, count)
+        if shared > 1:
+            self._write(_TENSOR, str(shared), f"{shared} GPUs share each layer, by shared memory")
+        if shared != count:
+            self.notes.append(_not_shared(self.facts, count, shared))
+
+    def _with_gpu(self, facts: Facts, gpu: Gpu) -> None:
+        said = self.wishes.gpu_count or _number(self.given.get(_TENSOR))
+        if self.wishes.gpu_count == 0:
+            self.notes.append("without a GPU neither memory nor context are checked")
+            return
+        result = self._fit(facts, gpu, said or (1 if gpu.is_slice else MOST_GPUS))
+        placement = self._placement(facts, gpu, result, said)
+        count = placement.tensor_parallel
+        if self.wishes.gpu_count is None:
+            self.gpu_count = count
+        self.made.append(Choice("gpu-count", str(said or count), self._why(gpu, placement, result), said is not None))
+        if count > 1:
+            self._write(_TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
+        self._context(gpu, placement, result)
+        self.notes += result.notes
+
+    def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
+        cache = self.given.get(_CACHE, "auto")
+        smaller = replace(gpu, memory=int(gpu.memory * (1 - ASIDE)))
+        return fit(facts, Wish(smaller, count, self._wanted, 1, cache if cache in CACHE_WIDTHS else "auto"))
+
+    @property
+    def _wanted(self) -> int | None:
+        """Tokens that the user wants."""
+        return self.wishes.context or _number(self.given.get(_CONTEXT))
+
+    def _placement(self, facts: Facts, gpu: Gpu, result: Fit, said: int | None) -> Placement:
+        """The smallest number of GPUs that serves, or the one that the user says."""
+        tried = result.tried
+        if said is not None:
+            if said != tried[-1].tensor_parallel:
+                self._refuse(_not_shared(facts, said, tried[-1].tensor_parallel), self._would_fit(facts, gpu))
+            tried = tried[-1:]
+        for placement in tried:
+            if placement.fits is not False or self._is_useful(placement, result):
+                return placement
+        placement = tried[-1]
+        self._refuse(self._too_large(gpu, placement, result), self._would_fit(facts, gpu))
+        return placement
+
+    def _is_useful(self, placement: Placement, result: Fit) -> bool:
+        """Whether a context that is shorter than the model's own is worth having."""
+        if placement.longest is None or self._wanted is not None:
+            return False
+        return placement.longest >= (min(result.context or USEFUL, USEFUL))
+
+    def _refuse(self, what: str, hint: str) -> None:
+        if not self.wishes.force:
+            raise Refused(what, f"{hint}; --force goes on")
+        self.notes.append(f"{what}; {hint}")
+
+    def _too_large(self, gpu: Gpu, placement: Placement, result: Fit) -> str:
+        count, budget = placement.tensor_parallel, placement.budget or 0
+        fixed = sum(line.size or 0 for line in placement.lines if line.name not in ("KV cache", "states"))
+        where = f"{count} × {gpu.name}" if count > 1 else f"one {gpu.name}"
+        each = " each" if count > 1 else ""
+        have = f"vLLM has {_gib(budget)} there{each}, with {ASIDE:.0%} kept aside"
+        if fixed > budget:
+            return f"the model doesn't fit on {where}: without any request it takes {_gib(fixed)}{each}, and {have}"
+        longest = f"; {placement.longest:,} tokens would" if placement.longest else ""
+        return f"one request of {result.context or 0:,} tokens doesn't fit on {where}: {have}{longest}"
+
+    def _would_fit(self, facts: Facts, gpu: Gpu) -> str:
+        """Numbers of the same GPU that would do, else how large one would have to be."""
+        most = 1 if gpu.is_slice else MOST_GPUS
+        result = self._fit(facts, gpu, most)
+        for placement in result.tried:
+            if placement.fits is not False or self._is_useful(placement, result):
+                return f"{placement.tensor_parallel} would do: --gpu-count {placement.tensor_parallel}"
+        last = result.tried[-1]
+        share = (last.budget or 0) / gpu.memory
+        return (
+            f"it takes GPUs of about {_gib(last.needed / share)}"
+            + (f", {last.tensor_parallel} of them" if last.tensor_parallel > 1 else "")
+            if share
+            else "take larger GPUs"
+        )
+
+    def _why(self, gpu: Gpu, placement: Placement, result: Fit) -> str:
+        if placement.fits is None:
+            return f"whether it fits on {gpu.name} can't be told; {_needs(self.facts)}"
+        if placement.fits is False and placement.longest is None:
+            return f"it doesn't fit on {gpu.name}, and you said --force"
+        takes = f"{_gib(placement.needed)} of {_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
+        if placement.fits is False:
+            return f"with a shorter context it fits: the model's own would take {takes} (rules of vLLM {RULES})"
+        most = f", {placement.most:,} requests of {result.context:,} tokens at a time" if placement.most else ""
+        return f"it takes {takes}{most} (rules of vLLM {RULES}, {ASIDE:.0%} kept aside)"
+
+    def _context(self, gpu: Gpu, placement: Placement, result: Fit) -> None:
+        if self.wishes.context is not None:
+            self._write(_CONTEXT, str(self.wishes.context), "as you say")
+        elif placement.fits is False and placement.longest and _CONTEXT not in self.given:
+            length = _rounded(placement.longest)
+            more = next((p.tensor_parallel for p in self._fit_more(gpu).tried if p.fits), None)
+            needed = f"; that takes {more} GPUs" if more and more > placement.tensor_parallel else ""
+            own = f"{result.context:,}" if result.context else "the model's own"
+            self._write(_CONTEXT, str(length), f"one request of {own} tokens doesn't fit{needed}")
+
+    def _fit_more(self, gpu: Gpu) -> Fit:
+        assert self.facts is not None
+        return self._fit(self.facts, gpu, 1 if gpu.is_slice else MOST_GPUS)
+
+    # Other arguments
+
+    def _dtype(self, facts: Facts) -> None:
+        gpu = self.wishes.gpu
+        if gpu is not None and not gpu.has_bfloat16 and "BF16" in facts.dtypes:
+            self._write(_DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
+
+    def _code(self, facts: Facts) -> None:
+        if self.wishes.trust_code:
+            self._write(_TRUST, "", "as you say")
+        elif facts.own_code and _TRUST not in self.given:
+            self.notes.append(
+                "the model names Python code of its own: if vLLM doesn't know its architecture, it needs "
+                "--trust-remote-code, which runs that code"
+            )
+
+    def _tools(self, facts: Facts) -> None:
+        if not self.wishes.tools or _PARSER in self.given:
+            return
+        name, why = parser_for(facts, self.wishes.vllm)
+        if not name:
+            self.notes.append(f"--tools: {why}")
+            return
+        self._write(_AUTO, "", "with --tools")
+        self._write(_PARSER, name, f"reads the tool calls of {facts.architecture and facts.architecture.model_type}")
+
+
+def given_args(args: Sequence[str]) -> dict[str, str]:
+    """Arguments of vLLM by name, in either spelling: `--a=b`, `--a b`, `--a_b`; empty for one without a value."""
+    found: dict[str, str] = {}
+    name = ""
+    for word in (part for arg in args for part in arg.split(None, 1)):
+        if word.startswith("-") and not word.lstrip("-").replace(".", "").isdigit():
+            name, _, value = word.partition("=")
+            name = _SHORT.get(name, name.replace("_", "-"))
+            found[name] = value
+        elif name:
+            found[name], name = word, ""
+    return found
+
+
+def _most_shared(facts: Facts | None, count: int) -> int:
+    """How many of so many GPUs can share the model's layers."""
+    return count if facts is None else fit(facts, Wish(count=count)).placement.tensor_parallel
+
+
+def _not_shared(facts: Facts | None, count: int, fewer: int) -> str:
+    heads = facts.architecture.heads if facts and facts.architecture else 0
+    following = next((n for n in range(count + 1, 4 * count + 1) if _most_shared(facts, n) == n), None)
+    more = f" or {following}" if following else ""
+    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can"
+
+
+def _needs(facts: Facts | None) -> str:
+    weights = facts.weight_bytes if facts else None
+    if weights is None:
+        return "how much memory its weights need is not known"
+    about = "about " if facts and facts.estimated else ""
+    return f"needs at least {about}{_gib(weights)} for the weights"
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:,.1f} GiB"
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and int(text) else None
+
+
+def _rounded(tokens: int) -> int:
+    return tokens // _STEP * _STEP if tokens >= _STEP else tokens

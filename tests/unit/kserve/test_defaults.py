@@ -1,0 +1,286 @@
+"""What is chosen for models of several architectures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelcar.errors import Refused, UsageError
+from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, given_args, gpu_of
+from modelcar.kserve.versions import Version
+from modelcar.model import Facts
+from modelcar.model.config import read_architecture
+from modelcar.model.gpus import parse_gpu
+from modelcar.model.quantization import Quantization
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}  # fmt: skip
+LLAMA_70B = {
+    **LLAMA,
+    "hidden_size": 8192,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "intermediate_size": 28672,
+}
+GRANITE = {
+    "architectures": ["GraniteForCausalLM"], "model_type": "granite", "hidden_size": 2048, "num_hidden_layers": 40,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 8192, "vocab_size": 49155,
+    "max_position_embeddings": 131072,
+}  # fmt: skip
+QWEN_14B = {
+    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 5120, "num_hidden_layers": 48,
+    "num_attention_heads": 40, "num_key_value_heads": 8, "intermediate_size": 13824, "vocab_size": 152064,
+    "max_position_embeddings": 32768,
+}  # fmt: skip
+GB = 10**9
+FILES = ("config.json", "model.safetensors", "tokenizer_config.json")
+
+
+def facts_of(config: dict[str, Any], weights: float, dtype: str = "BF16", **more: Any) -> Facts:
+    size = int(weights * GB)
+    return replace(
+        Facts("safetensors", "", read_architecture(config), size // 2, size, 0, {dtype: size}, None, "x.jinja", ()),
+        **more,
+    )
+
+
+SMALL = facts_of(GRANITE, 5.07)
+MIDDLE = facts_of(LLAMA, 16.06)
+LARGE = facts_of(LLAMA_70B, 141.1)
+ODD = facts_of(QWEN_14B, 29.5)
+
+
+def chosen(facts: Facts | None, gpu: str | None = None, **wishes: Any) -> Choices:
+    return choose(facts, FILES, Wishes(gpu=parse_gpu(gpu) if gpu else None, **wishes))
+
+
+def the(choices: Choices, field: str) -> Choice:
+    (found,) = [choice for choice in choices.made if choice.field == field]
+    return found
+
+
+# Without a GPU
+
+
+def test_without_a_gpu_nothing_is_guessed() -> None:
+    for facts in (SMALL, LARGE):
+        found = chosen(facts)
+        assert (found.args, found.gpu_count, found.model_format) == ((), None, "vLLM")
+    assert the(chosen(LARGE), "gpu-count").reason == "needs at least 131.4 GiB for the weights; with --gpu I check"
+    assert the(chosen(replace(LARGE, estimated=True)), "gpu-count").reason.startswith("needs at least about 131.4 GiB")
+
+
+def test_several_gpus_share_a_model_whatever_they_are() -> None:
+    assert chosen(LARGE, gpu_count=4).args == ("--tensor-parallel-size=4",)
+    unseen = choose(None, (), Wishes(gpu_count=2))
+    assert (unseen.args, unseen.model_format) == (("--tensor-parallel-size=2",), None)
+    assert chosen(LARGE, gpu_count=0).args == ()
+
+
+def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
+    found = chosen(LARGE, gpu_count=3)
+    assert found.args == ("--tensor-parallel-size=2",)
+    assert "3 GPUs can't share the model's 64 attention heads: 2 or 4 can" in found.notes
+
+
+# With one
+
+
+def test_a_model_that_fits_needs_no_argument() -> None:
+    found = chosen(SMALL, "H100")
+    assert (found.args, found.gpu_count) == ((), 1)
+    assert "10% kept aside" in the(found, "gpu-count").reason
+    assert "requests of 131,072 tokens at a time" in the(found, "gpu-count").reason
+
+
+def test_the_fewest_gpus_that_give_a_useful_context() -> None:
+    found = chosen(MIDDLE, "L40S")
+    assert found.gpu_count == 1
+    found = chosen(LARGE, "H100")
+    assert found.gpu_count == 4  # 2 hold the weights, and no context that is worth having
+    assert found.args[0] == "--tensor-parallel-size=4"
+
+
+def test_a_context_is_chosen_only_where_the_own_does_not_fit() -> None:
+    found = chosen(MIDDLE, "24GiB", gpu_count=1)
+    (argument,) = found.args
+    length = int(argument.removeprefix("--max-model-len="))
+    assert 1024 <= length < 131072
+    assert length % 1024 == 0
+    assert found.gpu_count is None
+    assert "one request of 131,072 tokens doesn't fit" in the(found, "--max-model-len").reason
+    assert "that takes 2 GPUs" in the(found, "--max-model-len").reason
+    assert chosen(MIDDLE, "24GiB", gpu_count=2).args == ("--tensor-parallel-size=2",)
+
+
+def test_heads_that_no_sixteen_gpus_can_share() -> None:
+    found = chosen(ODD, "T4", force=False)
+    assert found.gpu_count == 4  # not 3: 40 heads
+    assert "--tensor-parallel-size=4" in found.args
+
+
+def test_a_count_with_which_it_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(Refused, match="3 GPUs can't share the model's 40 attention heads: 2 or 4 can") as caught:
+        chosen(ODD, "A100", gpu_count=3)
+    assert "--force goes on" in caught.value.hint
+    assert "--gpu-count 1" in caught.value.hint
+    assert chosen(ODD, "A100", gpu_count=3, force=True).args == ("--tensor-parallel-size=2",)
+
+
+def test_what_cannot_fit_is_refused_with_numbers_and_what_would() -> None:
+    with pytest.raises(Refused) as caught:
+        chosen(MIDDLE, "T4", gpu_count=1)
+    assert "the model doesn't fit on one T4: without any request it takes" in caught.value.what
+    assert "GiB there, with 10% kept aside" in caught.value.what
+    assert caught.value.hint == "2 would do: --gpu-count 2; --force goes on"
+    found = chosen(MIDDLE, "T4", gpu_count=1, force=True)
+    assert any("doesn't fit on one T4" in note for note in found.notes)
+
+
+def test_what_no_number_of_them_can_hold() -> None:
+    with pytest.raises(Refused, match="doesn't fit on 16 × T4") as caught:
+        chosen(replace(LARGE, weight_bytes=600 * GB), "T4")
+    assert "it takes GPUs of about" in caught.value.hint
+    assert "16 of them" in caught.value.hint
+
+
+def test_a_context_that_the_user_wants_must_fit() -> None:
+    assert chosen(MIDDLE, "24GiB", context=8192, gpu_count=1).args == ("--max-model-len=8192",)
+    assert chosen(MIDDLE, "24GiB", args=("--max-model-len", "8192")).args == ()
+    assert chosen(MIDDLE, "24GiB", context=100_000).gpu_count == 2
+    with pytest.raises(Refused, match="one request of 100,000 tokens doesn't fit on one 24GiB"):
+        chosen(MIDDLE, "24GiB", context=100_000, gpu_count=1)
+
+
+def test_a_slice_of_a_gpu_is_never_shared() -> None:
+    gpu = gpu_of(None, "nvidia.com/mig-3g.40gb")
+    assert gpu is not None
+    assert choose(MIDDLE, FILES, Wishes(gpu=gpu)).gpu_count == 1
+    with pytest.raises(Refused, match=r"doesn't fit on one MIG 3g\.40gb") as caught:
+        choose(LARGE, FILES, Wishes(gpu=gpu))
+    assert "of them" not in caught.value.hint
+
+
+def test_what_tells_the_device() -> None:
+    assert gpu_of(None, "nvidia.com/gpu") is None
+    assert gpu_of(None) is None
+    named = gpu_of("H100", "nvidia.com/mig-1g.10gb")
+    assert named is not None
+    assert named.name == "H100"
+    with pytest.raises(UsageError):
+        gpu_of("Z9")
+
+
+def test_an_architecture_of_which_nothing_is_known_is_not_refused() -> None:
+    facts = facts_of({"architectures": ["StrangeForCausalLM"], "model_type": "strange"}, 5)
+    found = chosen(facts, "H100")
+    assert (found.args, found.gpu_count) == ((), 1)
+    assert "can't be told" in the(found, "gpu-count").reason
+
+
+# Arguments
+
+
+def test_half_only_for_bfloat16_on_what_lacks_it() -> None:
+    assert "--dtype=half" in chosen(SMALL, "T4").args
+    assert "--dtype=half" in chosen(SMALL, "V100").args
+    assert "--dtype=half" not in chosen(SMALL, "A10").args
+    assert "--dtype=half" not in chosen(SMALL, "16GiB").args
+    assert "--dtype=half" not in chosen(SMALL).args
+    assert "--dtype=half" not in chosen(facts_of(GRANITE, 5.07, "F16"), "T4").args
+
+
+def test_what_is_never_written() -> None:
+    quantized = replace(SMALL, quantization=Quantization("awq", 4))
+    for gpu in (None, "T4", "H100"):
+        text = " ".join(chosen(quantized, gpu).args)
+        assert not any(word in text for word in ("--quantization", "--gpu-memory-utilization", "--chat-template"))
+
+
+def test_code_of_the_model_is_run_only_where_somebody_says_so() -> None:
+    own = replace(SMALL, own_code=True)
+    found = chosen(own)
+    assert found.args == ()
+    assert any("--trust-remote-code" in note for note in found.notes)
+    assert chosen(own, trust_code=True).args == ("--trust-remote-code",)
+    assert not chosen(own, trust_code=True).notes
+    assert not chosen(own, args=("--trust-remote-code",)).notes
+
+
+@pytest.mark.parametrize(
+    ("config", "version", "parser"),
+    [
+        (GRANITE, Version(0, 10), "granite"),
+        (LLAMA, Version(0, 9), "llama3_json"),
+        (QWEN_14B, Version(0, 11), "hermes"),
+        ({**GRANITE, "model_type": "gpt_oss"}, Version(0, 11), "openai"),
+        ({**GRANITE, "model_type": "gpt_oss"}, Version(0, 10), None),
+        (GRANITE, None, None),
+        ({**LLAMA, "vocab_size": 32000}, Version(0, 11), None),
+        ({**GRANITE, "model_type": "qwen3_moe"}, Version(0, 11), None),
+    ],
+)
+def test_tools(config: dict[str, Any], version: Version | None, parser: str | None) -> None:
+    facts = facts_of(config, 5)
+    assert chosen(facts, vllm=version).args == ()
+    found = chosen(facts, vllm=version, tools=True)
+    expected = () if parser is None else ("--enable-auto-tool-choice", f"--tool-call-parser={parser}")
+    assert found.args == expected
+    assert any(note.startswith("--tools: ") for note in found.notes) == (parser is None)
+
+
+def test_tools_want_a_chat_template() -> None:
+    found = chosen(replace(SMALL, chat_template=None), tools=True, vllm=Version(0, 11))
+    assert found.args == ()
+    assert "--tools: the model has no chat template, and without one there are no tool calls" in found.notes
+
+
+def test_what_the_user_says_stands() -> None:
+    said = ("--max_model_len=4096", "-tp 2", "--dtype", "half", "--tool-call-parser=hermes")
+    found = chosen(MIDDLE, "T4", args=said, tools=True, vllm=Version(0, 11))
+    assert found.args == ()
+    assert found.gpu_count == 2
+    assert the(found, "--max-model-len") == Choice("--max-model-len", "4096", "as you say", overridden=True)
+    assert the(found, "--dtype").overridden
+    assert the(found, "--tensor-parallel-size").value == "2"
+
+
+def test_a_pipeline_is_left_to_the_user() -> None:
+    found = chosen(LARGE, "A10", args=("--pipeline-parallel-size=4",), gpu_count=8)
+    assert found.args == ()
+    assert any("neither GPUs nor context" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        (("--a=1", "--b", "2", "--c"), {"--a": "1", "--b": "2", "--c": ""}),
+        (("--a_b 1",), {"--a-b": "1"}),
+        (("-tp=4",), {"--tensor-parallel-size": "4"}),
+        (("--a", "-1"), {"--a": "-1"}),
+        ((), {}),
+    ],
+)
+def test_arguments_in_every_spelling(args: tuple[str, ...], found: dict[str, str]) -> None:
+    assert given_args(args) == found
+
+
+# Formats
+
+
+def test_another_format_gets_no_arguments_of_vllm() -> None:
+    found = choose(None, ("1/model.onnx",), Wishes(gpu=parse_gpu("T4"), gpu_count=2))
+    assert (found.model_format, found.args) == ("onnx:1", ())
+    assert found.served.runtime == "openvino"
+
+
+def test_the_format_that_the_user_says_stands() -> None:
+    found = chosen(SMALL, model_format="onnx", gpu_count=2)
+    assert (found.model_format, found.args) == ("onnx", ())
+    assert the(found, "model-format").overridden
+    assert choose(None, ("x.gguf",), Wishes(model_format="vLLM", gpu_count=2)).args == ("--tensor-parallel-size=2",)
