@@ -1,7 +1,7 @@
 """Write what docs/ can have from the program itself.
 
-docs/cli.md, the reference of the command line; docs/lint.md, the rules of `modelcar lint`; in docs/render.md the table of
-the form's fields; and docs/deployment.schema.json.
+docs/cli.md, the reference of the command line; docs/lint.md, the rules of `modelcar lint`; docs/deployment.schema.json;
+and in docs/render.md the table of the form's fields.
 """
 
 from __future__ import annotations

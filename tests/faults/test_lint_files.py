@@ -101,8 +101,8 @@ def test_what_wasn_t_looked_at_is_told(files: Path) -> None:
         (["--ignore", "x", "good.yaml"], "--ignore: there is no rule 'x'; docs/lint.md lists them"),
         (["--kserve-version", "x", "good.yaml"], "--kserve-version: 'x' is no version; write it as 0.16 or v0.16.1"),
         (["--fix", "-"], "--fix can't change stdin; name the file"),
-        (["--crd", "good.yaml", "good.yaml"], "good.yaml holds no CustomResourceDefinition; write it by: kubectl get crd "
-         "inferenceservices.serving.kserve.io -o yaml"),
+        (["--crd", "good.yaml", "good.yaml"], "good.yaml holds no CustomResourceDefinition; write it by: kubectl get "
+         "crd inferenceservices.serving.kserve.io -o yaml"),
         ([], "Missing argument 'FILES...'; see modelcar lint --help"),
     ],
 )  # fmt: skip
