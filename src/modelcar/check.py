@@ -37,7 +37,7 @@ TRIES = 2
 """How often a registry is asked: whoever deploys or checks is waiting."""
 
 SILENCE = 10.0
-"""Seconds after which a silent registry counts as gone."""
+"""Seconds after which a silent registry counts as gone; nor is one waited for longer that asks to slow down."""
 
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 _WEIGHTS = (".safetensors", ".gguf")
@@ -69,6 +69,7 @@ class Checked:
         size: Bytes of its layers as stored.
         layers: How many.
         findings: All of them.
+        files: Of the model, as far as they were seen, from `/models` on.
         facts: Of the model; None where none was found, or it can't be read.
         no_facts: Why there are none.
         requests: Sent over the network.
@@ -85,6 +86,7 @@ class Checked:
     size: int | None = None
     layers: int = 0
     findings: tuple[Finding, ...] = ()
+    files: tuple[str, ...] = field(default=(), repr=False)
     facts: Facts | None = None
     no_facts: str = ""
     requests: int = field(default=0, compare=False)
@@ -124,7 +126,7 @@ def check(
         UsageError: The words are wrong.
     """
     named, name = split_scheme(text)
-    access, patience = access or Access(), patience or Patience(tries=TRIES)
+    access, patience = access or Access(), patience or Patience(tries=TRIES, longest_wait=SILENCE)
     asked = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
     http = http or Http(ca_file=access.ca_file, silence=SILENCE)
     location = locate(name, http, access, patience)
@@ -251,9 +253,15 @@ def _look(
         size=sum({layer.digest: layer.size for layer in head.manifest.layers}.values()),
         layers=len(head.manifest.layers),
         findings=findings(seen),
+        files=_model_files(tree),
         facts=facts,
         no_facts=why,
     )
+
+
+def _model_files(tree: ImageTree) -> tuple[str, ...]:
+    paths = (path for path, file in tree.files().items() if file.kind != "folder")
+    return tuple(path.removeprefix(MODELS) for path in paths if path.startswith(MODELS))
 
 
 def _unseen(tree: ImageTree) -> list[str]:

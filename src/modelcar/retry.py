@@ -28,6 +28,7 @@ class Patience:
         listener: Is told of every wait.
         tries: Attempts in all.
         first_wait: Seconds before the second attempt; each further wait is twice as long, up to 30 s.
+        longest_wait: Seconds: no server's wish to wait longer is granted.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Patience:
         *,
         tries: int = TRIES,
         first_wait: float = 0.5,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self.cancel = cancel or Cancel()
         self.listener = listener
         self.tries = tries
         self._first_wait = first_wait
+        self._longest_wait = longest_wait
 
     def persist(self, work: Callable[[], T], what: str) -> T:
         """The result of `work`, called until it doesn't fail by the network.
@@ -65,7 +68,7 @@ class Patience:
         """Wait longer from attempt to attempt, and at the least as long as the server asks.
 
         Raises:
-            NetworkError: `error` itself, where the server asks for more than `LONGEST_WAIT`.
+            NetworkError: `error` itself, where the server asks for more than `longest_wait`.
             Interrupted: The work was cancelled meanwhile.
         """
         seconds = 0.0
@@ -73,7 +76,7 @@ class Patience:
             # Jitter keeps the workers of one build from coming back all at once.
             own = min(30.0, self._first_wait * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
             seconds = max(own, error.retry_after or 0.0)
-        if seconds > LONGEST_WAIT:
+        if seconds > self._longest_wait:
             raise error
         self.listener(Waiting(what, error.what, round(seconds, 1)))
         self.cancel.wait(seconds)

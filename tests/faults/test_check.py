@@ -120,6 +120,15 @@ def test_a_registry_that_gives_an_answer_at_last(registry: Registry) -> None:
     assert "error" not in found(place)
 
 
+def test_a_registry_that_asks_to_wait_for_long_is_not_waited_for(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(Refuse(429, {"Retry-After": "60"}), path="/manifests/", times=None)
+    done = modelcar("check", place)
+    assert done.code == 7
+    assert "asks to slow down (429)" in done.error
+    assert registry.count("GET", "/manifests/") == 1
+
+
 def test_a_registry_that_nobody_can_reach() -> None:
     with Registry() as gone:
         place = f"{gone.host}/{REPO}:1"

@@ -283,11 +283,14 @@ class _Plan:
             return f"whether it fits on {gpu.name} can't be told; {_needs(self.facts)}"
         if placement.fits is False and placement.longest is None:
             return f"it doesn't fit on {gpu.name}, and you said --force"
-        takes = f"{_gib(placement.needed)} of {_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
+        room = f"{_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
+        takes = f"{_gib(placement.needed)} of the {room}, {ASIDE:.0%} kept aside (rules of vLLM {RULES})"
         if placement.fits is False:
-            return f"with a shorter context it fits: the model's own would take {takes} (rules of vLLM {RULES})"
-        most = f", {placement.most:,} requests of {result.context:,} tokens at a time" if placement.most else ""
-        return f"it takes {takes}{most} (rules of vLLM {RULES}, {ASIDE:.0%} kept aside)"
+            return f"it fits with a shorter context: with the model's own it would take {takes}"
+        if not placement.most:
+            return f"it takes {takes}"
+        several = f", and {placement.most:,} fit" if placement.most > 1 else ""
+        return f"one request of {result.context:,} tokens takes {takes}{several}"
 
     def _context(self, gpu: Gpu, placement: Placement, result: Fit) -> None:
         if self.wishes.context is not None:

@@ -28,6 +28,9 @@ NEEDED = ("sh", "ln", "sleep")
 FOLDERS = ("bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin", "usr/local/sbin")
 """Where a container's usual `PATH` looks for them."""
 
+_EXECUTING = ("tini", "dumb-init", "catatonit", "env")
+"""Entrypoints that run what stands behind them."""
+
 _ROOT = "models/"
 _FETCHED = frozenset({media.OCI_LAYER, media.OCI_LAYER_GZIP, media.DOCKER_LAYER_GZIP})
 """What KServe's fetch mode reads (kserve_storage.py of 0.21); others it skips without a word, zstd is an error."""
@@ -115,7 +118,7 @@ def _modelcar(traits: Traits) -> Finding:
     if traits.entrypoint == STAND_IN:
         reason = "modelcar-base-image links /mnt/models by itself: good for one model there, not for several sources"
         return Finding(Scheme.MODELCAR, True, reason)
-    if traits.entrypoint:
+    if traits.entrypoint and not _runs_arguments(traits.entrypoint):
         words = " ".join(traits.entrypoint)
         return Finding(
             Scheme.MODELCAR,
@@ -133,6 +136,10 @@ def _modelcar(traits: Traits) -> Finding:
             "build it on a base that has them, as modelcar build does",
         )
     return _if_models(Scheme.MODELCAR, traits, "a shell with ln and sleep, no Entrypoint")
+
+
+def _runs_arguments(entrypoint: tuple[str, ...]) -> bool:
+    return entrypoint[0].rpartition("/")[2] in _EXECUTING and entrypoint[1:] in ((), ("--",))
 
 
 def _native(traits: Traits) -> Finding:

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, given_args, gpu_of
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.config import read_architecture
+from modelcar.model.fit import Wish, fit
 from modelcar.model.gpus import parse_gpu
 from modelcar.model.quantization import Quantization
 
@@ -95,7 +98,8 @@ def test_a_model_that_fits_needs_no_argument() -> None:
     found = chosen(SMALL, "H100")
     assert (found.args, found.gpu_count) == ((), 1)
     assert "10% kept aside" in the(found, "gpu-count").reason
-    assert "requests of 131,072 tokens at a time" in the(found, "gpu-count").reason
+    assert the(found, "gpu-count").reason.startswith("one request of 131,072 tokens takes 16.3 GiB of the 65.9 GiB")
+    assert the(found, "gpu-count").reason.endswith(", and 5 fit")
 
 
 def test_the_fewest_gpus_that_give_a_useful_context() -> None:
@@ -284,3 +288,37 @@ def test_the_format_that_the_user_says_stands() -> None:
     assert (found.model_format, found.args) == ("onnx", ())
     assert the(found, "model-format").overridden
     assert choose(None, ("x.gguf",), Wishes(model_format="vLLM", gpu_count=2)).args == ("--tensor-parallel-size=2",)
+
+
+@given(
+    heads=st.sampled_from([8, 12, 14, 25, 32, 40, 64, 96]),
+    kv=st.sampled_from([1, 2, 4, 8]),
+    layers=st.integers(1, 100),
+    context=st.sampled_from([512, 2048, 32768, 131072, 1_000_000]),
+    weights=st.floats(0.1, 900),
+    gpu=st.sampled_from(["T4", "A10", "L40S", "H100", "B200", "3g.40gb", "11GiB"]),
+    count=st.none() | st.integers(0, 17),
+)
+def test_what_is_chosen_fits(
+    heads: int, kv: int, layers: int, context: int, weights: float, gpu: str, count: int | None
+) -> None:
+    config = {
+        **LLAMA, "num_attention_heads": heads, "num_key_value_heads": kv, "num_hidden_layers": layers, "head_dim": 128,
+        "max_position_embeddings": context,
+    }  # fmt: skip
+    facts = facts_of(config, weights)
+    try:
+        found = chosen(facts, gpu, gpu_count=count)
+    except Refused:
+        assert chosen(facts, gpu, gpu_count=count, force=True).notes
+        return
+    args = given_args(found.args)
+    shared = int(args.get("--tensor-parallel-size", 1))
+    devices = found.gpu_count if count is None else count
+    assert devices is not None
+    if devices == 0:
+        return
+    assert shared == devices
+    assert heads % shared == 0
+    length = int(args.get("--max-model-len", context))
+    assert fit(facts, Wish(parse_gpu(gpu), shared, length)).placement.fits  # without what is kept aside, too

@@ -54,6 +54,20 @@ def test_modelcar_mode_wants_a_shell_and_no_entrypoint() -> None:
     assert "(/bin/vllm serve)" in finding.reason
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "works"),
+    [
+        (("/usr/bin/tini", "--"), True),
+        (("tini",), True),
+        (("/usr/bin/env",), True),
+        (("/usr/bin/env", "python"), False),
+        (("/entrypoint.sh",), False),
+    ],
+)
+def test_an_entrypoint_that_runs_what_it_is_given(entrypoint: tuple[str, ...], works: bool) -> None:
+    assert findings(replace(GOOD, entrypoint=entrypoint))[0].works is works
+
+
 def test_the_base_that_stands_in_for_a_shell() -> None:
     (finding, *_) = findings(replace(GOOD, entrypoint=STAND_IN, missing=("sh", "ln", "sleep")))
     assert finding.works
