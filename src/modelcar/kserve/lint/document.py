@@ -24,6 +24,7 @@ MAPPING: Final = 3
 SEQUENCE: Final = 4
 ALIAS: Final = 5
 
+_IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=([\w,\- \t]+)")
 _BREAK = re.compile(r"\r\n|[\r\n]")
 
 
@@ -66,9 +67,14 @@ class Document:
         return [0, *(found.end() for found in _BREAK.finditer(self.text))]
 
     @cached_property
-    def has_comments_for_us(self) -> bool:
-        """Whether a comment may say what to ignore."""
-        return "modelcar:" in self.text
+    def ignored(self) -> dict[int, frozenset[str]]:
+        """The rules that comments leave out, by line."""
+        if "modelcar:" not in self.text:
+            return {}
+        return {
+            self.position(found.start())[0]: frozenset(word.strip() for word in found[1].split(","))
+            for found in _IGNORE.finditer(self.text)
+        }
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character, both from 1 on."""

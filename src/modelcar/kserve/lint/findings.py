@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from modelcar.kserve.lint.catalog import Severity, rules
 from modelcar.kserve.lint.document import Document, Node
 
-_IGNORE = re.compile(r"#\s*modelcar:\s*ignore=([\w,\- ]+)")
 _MOST = 1000
 
 
@@ -92,11 +90,6 @@ class Report:
 
 
 def _ignored_by(document: Document, offset: int) -> frozenset[str]:
-    if not document.has_comments_for_us:
+    if not document.ignored:
         return frozenset()
-    found = _IGNORE.search(document.line_at(offset))
-    return frozenset(_words(found[1])) if found else frozenset()
-
-
-def _words(text: str) -> Iterator[str]:
-    return (word.strip() for word in text.split(",") if word.strip())
+    return document.ignored.get(document.position(offset)[0], frozenset())

@@ -7,10 +7,16 @@ from typing import Any
 
 import yaml
 from yaml import events
-from yaml._yaml import CParser
 
 from modelcar.errors import ModelcarError
 from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document
+
+try:
+    from yaml._yaml import CParser
+except ImportError as error:
+    raise ModelcarError(
+        "PyYAML has no libyaml here", "install its wheel: pip install --force-reinstall pyyaml"
+    ) from error
 
 _DEEPEST = 100
 _MOST = 4_000_000

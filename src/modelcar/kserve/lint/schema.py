@@ -14,7 +14,7 @@ from modelcar.kserve.quantity import is_quantity
 
 _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
-_MOST_NEAR = 2000
+_MOST_NEAR = 64
 """So many misspelt names are looked up: each costs a comparison with every field."""
 
 
