@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import cast
 
 from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
@@ -20,7 +19,7 @@ from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
-from modelcar.kserve.check import REFUSED, Finding, Seen, failures, findings
+from modelcar.kserve.check import REFUSED, Finding, ImageCheck, Seen, failures, findings
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
 from modelcar.oci import Digest, Platform, media, parse_platform
@@ -44,14 +43,6 @@ _WEIGHTS = (".safetensors", ".gguf")
 _EXACT = 8
 _SHOWN = 3
 _log = logging.getLogger("modelcar.check")
-
-
-class ImageCheck(StrEnum):
-    """What becomes of a deployment whose image can't be looked at from here, or is not as it should be."""
-
-    REQUIRE = "require"
-    WARN = "warn"
-    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from modelcar.check import MOST_PARTS, ImageCheck, check, check_before_deploying
+from modelcar.check import MOST_PARTS, check, check_before_deploying
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NetworkError, NotFound, Refused, UsageError
 from modelcar.http import Http
 from modelcar.inspection import DEPTH
+from modelcar.kserve.check import ImageCheck
 from modelcar.kserve.versions import Scheme
 from modelcar.oci import Descriptor, Digest, Index, Platform, digest_of, media
 from modelcar.oci.manifest import encode

@@ -39,10 +39,11 @@ MAY_IMPORT = {
         "build", "errors", "image", "inspection", "look", "model", "oci", "retry", "settings", "sources",
     },
     "check": {"errors", "http", "image", "inspection", "kserve", "model", "oci", "retry", "settings", "stores"},
+    "serving": {"check", "errors", "kserve", "settings"},
     "fs": {"errors", "image", "settings"},
     "cli": {
         "build", "check", "difference", "errors", "events", "http", "image", "inspection", "kserve", "look", "model",
-        "oci", "retry", "settings", "sources", "stores",
+        "oci", "retry", "serving", "settings", "sources", "stores",
     },
 }  # fmt: skip
 """What each part of the program may know of. Only `cli` may know it all, and nobody knows `cli`."""

@@ -21,6 +21,8 @@ CALL = (
     "demo",
     "--runtime-image",
     "quay.io/acme/v:1",
+    "--image-check",
+    "off",
 )
 HIDDEN = "hunter2"
 
@@ -48,9 +50,9 @@ def test_a_saved_call_is_the_same_call_and_flags_win(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
     flags = ("--env", "A=yes", "--env", "B=1=2", "--limits", "cpu=4,memory=16Gi", "--kserve-version", "0.20", "--route")
     first = call(*flags, "--save", file)
-    assert modelcar("render", "-f", file).out == first.out
+    assert modelcar("render", "--image-check", "off", "-f", file).out == first.out
     assert 'kserve-version: "0.20"' in file.read_text()
-    again = modelcar("render", "-f", file, "--replicas", "3", "--limits", "cpu=8", "--no-route")
+    again = modelcar("render", "--image-check", "off", "-f", file, "--replicas", "3", "--limits", "cpu=8", "--no-route")
     service = next(one for one in yaml.safe_load_all(again.out) if one["kind"] == "InferenceService")
     assert service["spec"]["predictor"]["minReplicas"] == 3
     assert service["spec"]["predictor"]["model"]["resources"]["limits"] == {"cpu": "8", "memory": "16Gi"}
@@ -63,7 +65,7 @@ def test_numbers_in_a_file_stay_what_was_written(tmp_path: Path) -> None:
         "model: quay.io/acme/granite:1\nname: granite\nflavor: kserve\nkserve-version: 0.20\nnamespace: ~\ntimeout:\n"
         "env: {A: 010, B: on}\nlimits: {cpu: 2}\nargs: [1e3]\n"
     )
-    (service,) = yaml.safe_load_all(modelcar("render", "-f", file).out)
+    (service,) = yaml.safe_load_all(modelcar("render", "--image-check", "off", "-f", file).out)
     model = service["spec"]["predictor"]["model"]
     assert model["runtime"] == "kserve-vllmserver"
     assert model["env"] == [{"name": "A", "value": "010"}, {"name": "B", "value": "on"}]
@@ -74,10 +76,10 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     text = "---\nmodel: quay.io/acme/a:1\nname: {}\nflavor: kserve\n"
     file.write_text(text.format("one") + text.format("two"))
-    done = modelcar("render", "-f", file)
+    done = modelcar("render", "--image-check", "off", "-f", file)
     assert [one["metadata"]["name"] for one in yaml.safe_load_all(done.out)] == ["one", "two"]
     file.write_text(text.format("one") + text.format("one") + "replicas: 2\n")
-    twice = modelcar("render", "-f", file)
+    twice = modelcar("render", "--image-check", "off", "-f", file)
     assert (twice.code, twice.out) == (6, "")
     assert "the InferenceService one would be written twice" in twice.error
     file.write_text(text.format("one") + text.format("two"))
@@ -101,7 +103,7 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
 def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, said: str, code: int) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(content)
-    done = modelcar("render", "-f", file)
+    done = modelcar("render", "--image-check", "off", "-f", file)
     assert (done.code, done.out) == (code, "")
     assert said in done.error
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelcar.cli.options import Pair
+from modelcar.cli import show
+from modelcar.cli.options import Pair, access_options, make_access
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.form import FIELDS, Field, Kind
 
 if TYPE_CHECKING:
     from modelcar.kserve.deployment import Deployment
-    from modelcar.kserve.render import Rendered
     from modelcar.kserve.secrets import SecretValues
     from modelcar.kserve.settle import Settled
+    from modelcar.serving import Prepared
 
 _SHORT = {"namespace": "-n"}
 _OTHERS = "Files and output"
@@ -79,7 +80,6 @@ def _with_fields(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _print_schema(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
-        from modelcar.cli import show
         from modelcar.kserve.deployment import schema
 
         show.as_json(schema())
@@ -103,6 +103,14 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     help="Write what was said, less all that is secret, to a file for -f.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print the objects.")
+@click.option(
+    "--image-check",
+    type=click.Choice(["require", "warn", "off"]),
+    default="warn",
+    show_default=True,
+    help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
+)
+@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",
@@ -115,6 +123,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file with AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=…  [default: the environment]",
 )
+@access_options
 @click.option(
     "--schema",
     is_flag=True,
@@ -128,35 +137,67 @@ def render(
     files: tuple[Path, ...],
     save: Path | None,
     output: str,
+    image_check: str,
+    force: bool,
     with_secrets: bool,
     pull_secret_file: Path | None,
     s3_credentials_file: Path | None,
+    ca_file: Path | None,
+    plain_http: bool,
+    authfile: Path | None,
     **values: Any,
 ) -> None:
     """Write the objects that serve the image MODEL on KServe or OpenShift AI, as its "Deploy model" form would.
 
-    MODEL is REF, oci://REF, or another URI that KServe loads from. The objects go to stdout, in the order in which they
-    must be applied, and are the same from run to run; what to know of them goes to stderr. Nothing is sent anywhere.
+    MODEL is REF, oci://REF, or another URI that KServe loads from. An image is looked at first, as modelcar check does:
+    the objects name its digest, and what the model needs is chosen by it. The objects go to stdout, in the order in
+    which they must be applied, and are the same from run to run; what was chosen and what to know goes to stderr.
 
     \b
     Examples:
-      modelcar render quay.io/acme/granite:3.1-2b --name granite -n demo --runtime-file runtime.yaml
+      modelcar render quay.io/acme/granite:3.1-2b --name granite -n demo --runtime-file runtime.yaml --gpu H100
       modelcar render oci://quay.io/acme/granite:3.1-2b --flavor kserve --name granite -n demo --gpu-count 1
       modelcar render -f deployment.yaml -o json
     """
+    from modelcar.kserve.check import ImageCheck
     from modelcar.kserve.render import without_twins
     from modelcar.kserve.write import as_json, as_yaml
+    from modelcar.serving import prepare
+
+    access = make_access(ca_file, plain_http, authfile)
+
+    def values_of(settled: Settled) -> SecretValues:
+        return _secrets(settled, pull_secret_file, s3_credentials_file, authfile)
 
     wanted = _deployments(files, _said(model, values))
-    done = [_render(one, with_secrets, pull_secret_file, s3_credentials_file) for one in wanted]
-    manifests = without_twins(manifest for one in done for manifest in one.manifests)
+    done = [
+        prepare(
+            one,
+            image_check=ImageCheck(image_check),
+            force=force,
+            access=access,
+            secrets=values_of if with_secrets else None,
+        )
+        for one in wanted
+    ]
+    manifests = without_twins(manifest for one in done for manifest in one.rendered.manifests)
     text = as_json(manifests) if output == "json" else as_yaml(manifests)
     if save is not None:
         _save(save, wanted)
     for one in done:
-        for note in one.notes:
-            click.echo(f"note: {f'{one.settled.name}: ' if len(done) > 1 else ''}{note}", err=True)
+        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "")
     click.echo(text, nl=False)
+
+
+def _tell(done: Prepared, prefix: str) -> None:
+    """What was chosen, and what to know, on stderr."""
+    rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in done.choices.made]
+    if done.choices.args or done.was_seen:
+        click.echo(show.table((f"{prefix}CHOSEN".upper(), "VALUE", "WHY"), rows), err=True)
+    for warning in done.warnings:
+        click.echo(f"warning: {prefix}{show.name(warning)}", err=True)
+    for note in done.notes:
+        click.echo(f"note: {prefix}{show.name(note)}", err=True)
 
 
 def _said(model: str | None, values: dict[str, Any]) -> dict[str, Any]:
@@ -202,16 +243,7 @@ def _documents(path: Path) -> list[Any]:
     return parse_documents(sys.stdin.buffer.read(LARGEST + 1), "-f -", texts=True)
 
 
-def _render(wanted: Deployment, with_secrets: bool, pull_file: Path | None, s3_file: Path | None) -> Rendered:
-    from modelcar.kserve.render import render as render_objects
-
-    done = render_objects(wanted)
-    if not with_secrets:
-        return done
-    return render_objects(wanted, secrets=_secrets(done.settled, pull_file, s3_file))
-
-
-def _secrets(settled: Settled, pull_file: Path | None, s3_file: Path | None) -> SecretValues:
+def _secrets(settled: Settled, pull_file: Path | None, s3_file: Path | None, authfile: Path | None) -> SecretValues:
     """The values of a deployment's Secrets, from where they are kept."""
     from modelcar.kserve.secrets import SecretValues, docker_config_in, s3_keys
 
@@ -219,13 +251,13 @@ def _secrets(settled: Settled, pull_file: Path | None, s3_file: Path | None) -> 
     new = connection.kind if connection and connection.new else ""
     config = access = secret = ""
     if new == "oci" or settled.wish.pull_secret:
-        config = docker_config_in(pull_file) if pull_file else _docker_config(settled)
+        config = docker_config_in(pull_file) if pull_file else _docker_config(settled, authfile)
     if new == "s3":
         access, secret = s3_keys(s3_file, os.environ)
     return SecretValues(config, access, secret)
 
 
-def _docker_config(settled: Settled) -> str:
+def _docker_config(settled: Settled, authfile: Path | None) -> str:
     """What docker or podman knows of the model's registry."""
     from modelcar.kserve.secrets import docker_config_for
     from modelcar.stores.registry.credentials import find_credentials
@@ -234,7 +266,7 @@ def _docker_config(settled: Settled) -> str:
     if reference is None:
         raise UsageError("--with-secrets: the model is in no registry whose credentials we could look up",
                          "add --pull-secret-file FILE")  # fmt: skip
-    found = find_credentials(reference.registry, reference.repository, None)
+    found = find_credentials(reference.registry, reference.repository, authfile)
     if found is None or not found.user:
         raise Refused(
             f"--with-secrets: docker and podman have no password for {reference.registry}",

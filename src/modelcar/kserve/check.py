@@ -23,6 +23,14 @@ REFUSED = frozenset({"no-models", "architecture"})
 _SHOWN = 3
 
 
+class ImageCheck(StrEnum):
+    """What becomes of a deployment whose image can't be looked at from here, or is not as it should be."""
+
+    REQUIRE = "require"
+    WARN = "warn"
+    OFF = "off"
+
+
 class Severity(StrEnum):
     """What a finding means."""
 

@@ -33,7 +33,7 @@ _STEP = 1024
 _TENSOR, _PIPELINE = "--tensor-parallel-size", "--pipeline-parallel-size"
 _CONTEXT, _DTYPE, _CACHE = "--max-model-len", "--dtype", "--kv-cache-dtype"
 _TRUST, _AUTO, _PARSER = "--trust-remote-code", "--enable-auto-tool-choice", "--tool-call-parser"
-_BY_VLLM = (VLLM.lower(), "huggingface")
+BY_VLLM = (VLLM.lower(), "huggingface")
 _SHORT = {"-tp": _TENSOR, "-pp": _PIPELINE}
 
 
@@ -129,7 +129,7 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
     wanted = wishes.model_format or found.format or None
     notes = [found.hint] if found.hint and not wishes.model_format else []
     is_unseen = facts is None and not paths  # then it is what the form takes it for
-    if not (is_unseen and wanted is None) and (wanted or "").partition(":")[0].lower() not in _BY_VLLM:
+    if not (is_unseen and wanted is None) and (wanted or "").partition(":")[0].lower() not in BY_VLLM:
         return Choices(found, wanted, made=tuple(made), notes=tuple(notes))
     plan = _Plan(facts, wishes)
     plan.decide()

@@ -24,6 +24,7 @@ class Deployment(
     flavor: Literal["openshift-ai-3", "openshift-ai-2", "kserve"] | None = None
     kserve_version: str | None = None
     kubernetes_version: str | None = None
+    arch: str | None = None
     kind: Literal["isvc", "llm"] | None = None
     protected_namespace: tuple[str, ...] | None = None
     model: str | None = None
@@ -65,6 +66,11 @@ class Deployment(
     gpu_count: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
     requests: dict[str, str] | None = None
     limits: dict[str, str] | None = None
+    gpu: str | None = None
+    context: Annotated[int, msgspec.Meta(ge=1, le=2**40)] | None = None
+    tools: bool | None = None
+    trust_remote_code: bool | None = None
+    vllm_version: str | None = None
     genai_asset: bool | None = None
     genai_use_case: str | None = None
     route: bool | None = None

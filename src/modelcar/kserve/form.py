@@ -86,8 +86,9 @@ _NO_PROXY = Absent("KServe has no authenticating proxy of its own")
 _LLM_IMAGE = Absent("an LLMInferenceService takes its runtime from the cluster's LLMInferenceServiceConfig")
 _HERE = "decides what is written"
 
-TARGET, MODEL, CONNECTION, SERVICE, RUNTIME, RESOURCES, ACCESS = (
-    "What it is for", "Model", "Connection", "Service", "Runtime", "Resources", "Route and tokens",
+TARGET, MODEL, CONNECTION, SERVICE, RUNTIME, RESOURCES, FITTING, ACCESS = (
+    "What it is for", "Model", "Connection", "Service", "Runtime", "Resources", "Chosen by the model",
+    "Route and tokens",
 )  # fmt: skip
 
 
@@ -120,6 +121,8 @@ FIELDS: tuple[Field, ...] = (
     _anywhere("kserve-version", TARGET, "Release of the cluster's KServe, as 0.20.", metavar="VERSION",
               default="0.17 on OpenShift AI 3, 0.15 on 2, 0.21 else"),
     _anywhere("kubernetes-version", TARGET, "Release of the cluster's Kubernetes, as 1.34.", metavar="VERSION"),
+    _anywhere("arch", TARGET, "Architecture of the nodes, which the image must be for.", metavar="ARCH",
+              default="amd64"),
     _anywhere("kind", TARGET, "isvc writes an InferenceService, llm an LLMInferenceService.", default="isvc",
               choices=("isvc", "llm"), ids=("deploymentMethod",), label="Deployment method"),
     _anywhere("protected-namespace", TARGET, "A namespace of an operator, to refuse; repeatable.", kind=Kind.LIST,
@@ -269,6 +272,17 @@ FIELDS: tuple[Field, ...] = (
           **_spec("model.resources.limits"), ids=("resources",), label="Customize resource requests and limits",
           llm="LLMInferenceService: spec.template.containers[main].resources.limits", metavar="NAME=QUANTITY[,…]",
           default="as --requests", rule="quantities"),
+    _anywhere("gpu", FITTING, "What each GPU is, as H100, A10 or 24GiB: then their number and the context are chosen, "
+              "and what can't fit is refused.", metavar="NAME|SIZE",
+              default="what a MIG resource says; else nothing is checked"),
+    _anywhere("context", FITTING, "Tokens of the longest request, as --max-model-len.", kind=Kind.NUMBER, low=1,
+              high=2**40, metavar="TOKENS", default="the model's own, or what fits with --gpu"),
+    _anywhere("tools", FITTING, "Let clients call tools: writes vLLM's parser for the model, where it has one.",
+              kind=Kind.SWITCH, default="off"),
+    _anywhere("trust-remote-code", FITTING, "Let vLLM run Python code that comes with the model.", kind=Kind.SWITCH,
+              default="off"),
+    _anywhere("vllm-version", FITTING, "The runtime's vLLM, for --tools.", metavar="VERSION",
+              default="as the runtime's Template says"),
     Field("genai-asset", ACCESS, "Offer it as an AI asset endpoint.", kind=Kind.SWITCH, default="off",
           three=_note("labels[opendatahub.io/genai-asset]"), two=_THREE_ONLY, kserve=_DASHBOARD,
           llm=_note("labels[opendatahub.io/genai-asset]", "LLMInferenceService"), ids=("genaiAsset",),

@@ -218,11 +218,7 @@ def test_parallelism_of_an_llm_service() -> None:
     text = "{parallelism: {tensor: %d}, template: {containers: [{name: main, %s}]}}"
     assert "gpu-tensor-parallel" in ids(llm(text % (4, GPUS)))
     assert not ids(llm(text % (2, GPUS))) & {"gpu-tensor-parallel", "gpu-idle", "gpu-shm"}
-<<<<<<< HEAD
-    [idle] = [f for f in found(llm("{template: {containers: [{name: main, " + GPUS + "}]}}")) if f.rule == "gpu-idle"]
-=======
     [idle] = [f for f in found(llm(f"{{template: {{containers: [{{name: main, {GPUS}}}]}}}}")) if f.rule == "gpu-idle"]
->>>>>>> 6c8489f (Lint: bound the search for near names, and read comments once)
     assert idle.fix == "add spec.parallelism.tensor: 2"
 
 

@@ -1,0 +1,167 @@
+"""From what a user says of a deployment to its objects: the image is looked at, the model decides, the form fills in.
+
+What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve.render` writes; here they are joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelcar.errors import Refused, UsageError
+from modelcar.kserve.check import ImageCheck, Severity
+from modelcar.kserve.defaults import BY_VLLM, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.deployment import Deployment
+from modelcar.kserve.render import Rendered, render
+from modelcar.kserve.runtimes import NVIDIA
+from modelcar.kserve.secrets import SecretValues
+from modelcar.kserve.settle import Settled
+from modelcar.kserve.versions import Version, parse_version
+from modelcar.settings import Access
+
+if TYPE_CHECKING:
+    from modelcar.check import Checked
+
+ARCH = "amd64"
+"""What nodes are taken to be where nobody says it."""
+
+_RUNTIME_VERSION = "opendatahub.io/runtime-version"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The objects of a deployment, and how they came to be.
+
+    Attributes:
+        rendered: The objects, and what to know of them.
+        checked: What the image showed; None where it was not looked at, or the model is in no image.
+        choices: What was chosen by the model.
+        warnings: What stayed unchecked, and what is wrong without forbidding the deployment.
+    """
+
+    rendered: Rendered
+    checked: Checked | None
+    choices: Choices
+    warnings: tuple[str, ...]
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether the image was looked at."""
+        return self.checked is not None and not self.checked.unchecked
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the objects and the choices, a line each."""
+        chosen = (note for note in self.choices.notes if self.was_seen or note != self.choices.served.hint)
+        return (*chosen, *self.rendered.notes)
+
+
+def prepare(
+    wanted: Deployment,
+    *,
+    image_check: ImageCheck = ImageCheck.WARN,
+    force: bool = False,
+    access: Access | None = None,
+    secrets: Callable[[Settled], SecretValues] | None = None,
+) -> Prepared:
+    """The objects of a deployment.
+
+    Who wins: what the user says, by flag or file; then a hardware profile or size; then the model; then the form.
+
+    Args:
+        wanted: What the user says.
+        image_check: How the image is looked at before.
+        force: Go on with a model that can't fit.
+        access: How registries are reached.
+        secrets: Gives the values of the Secrets to write; None writes none of those.
+
+    Raises:
+        UsageError: A field's value is wrong; the error names the field.
+        Refused: A rule of the cluster or of ours forbids it; the image can't serve; the model can't fit.
+        NotFound: No such image, or a file that isn't there.
+        Denied, NetworkError: With `image_check` at `require`.
+    """
+    plain = render(wanted).settled  # all that is wrong by itself is told before a registry is asked
+    checked = _look(wanted, plain, image_check, access)
+    choices = _choose(wanted, plain, checked, force)
+    if choices.args:
+        wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
+    chosen = Deployment(gpu_count=choices.gpu_count, model_format=None if plain.llm else choices.model_format)
+    rendered = render(
+        wanted,
+        chosen=chosen,
+        digest=checked.digest if checked else None,
+        image_size=checked.size if checked else None,
+        secrets=secrets(plain) if secrets else None,
+    )
+    return Prepared(rendered, checked, choices, _warnings(checked))
+
+
+def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
+    source = plain.source
+    if how is ImageCheck.OFF or source is None or source.reference is None or source.scheme is None:
+        return None
+    from modelcar.check import check_before_deploying  # late: whoever doesn't look needs no network
+
+    return check_before_deploying(
+        str(source.reference), how, scheme=source.scheme, arch=wanted.arch or ARCH, access=access
+    )
+
+
+def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
+    wishes = Wishes(
+        gpu=gpu_of(wanted.gpu, wanted.accelerator),
+        gpu_count=_gpu_count(wanted),
+        context=wanted.context,
+        model_format=wanted.model_format,
+        args=wanted.args or (),
+        tools=bool(wanted.tools),
+        trust_code=bool(wanted.trust_remote_code),
+        vllm=_vllm(wanted, plain),
+        force=force,
+    )
+    choices = choose(checked.facts if checked else None, checked.files if checked else (), wishes)
+    name = (choices.model_format or "").partition(":")[0]
+    if plain.llm and name and name.lower() not in BY_VLLM:
+        raise Refused(
+            f"MODEL: an LLMInferenceService serves what vLLM does, and this is {name}: {choices.served.reason}",
+            "leave --kind llm out",
+        )
+    return choices
+
+
+def _gpu_count(wanted: Deployment) -> int | None:
+    """How many devices the user says, by count or by amounts."""
+    if wanted.gpu_count is not None:
+        return wanted.gpu_count
+    name = wanted.accelerator or NVIDIA
+    for amounts in (wanted.limits, wanted.requests):
+        if (text := (amounts or {}).get(name, "")).isdecimal():
+            return int(text)
+    return None
+
+
+def _vllm(wanted: Deployment, plain: Settled) -> Version | None:
+    """The version of vLLM in the runtime: as the user says, else as the runtime's Template does."""
+    if wanted.vllm_version is not None:
+        return parse_version(wanted.vllm_version, "--vllm-version")
+    stated = plain.runtime.annotations.get(_RUNTIME_VERSION, "") if plain.runtime else ""
+    with suppress(UsageError):
+        return parse_version(".".join(stated.split(".")[:3]), "")
+    return None
+
+
+def _warnings(checked: Checked | None) -> tuple[str, ...]:
+    if checked is None:
+        return ()
+    if checked.unchecked:
+        return (
+            f"whether KServe will take {checked.name} is not checked: {checked.unchecked}; it is written as it was "
+            "given, and nothing was chosen by the model",
+        )
+    told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)
+    return tuple(str(f) for f in checked.findings if f.severity in told and f.concerns(checked.scheme))

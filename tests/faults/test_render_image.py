@@ -1,0 +1,171 @@
+"""`modelcar render` looks at the image first: what it writes then, and what becomes of a registry that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.checkpoints import gguf
+from tests.cli import Done, modelcar
+from tests.doubles.registry import Refuse, Registry, Silence
+from tests.faults.test_check import MODEL, SHELL
+from tests.images import publish
+from tests.pushing import REPO, write_login
+from tests.unit.image.tars import file, tar
+
+LATER = {"Retry-After": "0"}
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with Registry() as running:
+        yield running
+
+
+def render(place: str, *args: str | Path) -> Done:
+    wishes = ("--flavor", "kserve", "--name", "tiny", "-n", "demo", "--no-route")
+    return modelcar("render", place, *(wishes if "--flavor" not in args else ("--name", "tiny", "-n", "demo")), *args)
+
+
+def objects(done: Done) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    return {one["kind"]: one for one in yaml.safe_load_all(done.out)}
+
+
+def model_of(done: Done) -> dict[str, Any]:
+    found: dict[str, Any] = objects(done)["InferenceService"]["spec"]["predictor"]["model"]
+    return found
+
+
+def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place)
+    assert model_of(done)["storageUri"] == f"oci://{registry.host}/{REPO}@{registry.tags(REPO)['1']}"
+    assert "args" not in model_of(done)
+    lines = done.err.splitlines()
+    assert lines[0].split() == ["CHOSEN", "VALUE", "WHY"]
+    assert lines[1].split()[:2] == ["model-format", "vLLM"]
+    assert "needs at least 0.0 GiB for the weights; with --gpu I check" in lines[2]
+
+
+def test_the_same_call_writes_the_same_bytes(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    assert render(place, "--gpu", "L4").out == render(place, "--gpu", "L4").out
+
+
+def test_a_uri_connection_holds_the_digest_too(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--flavor", "openshift-ai-3", "--runtime", "vllm", "--new-connection", "Tiny")
+    pinned = f"oci://{registry.host}/{REPO}@{registry.tags(REPO)['1']}"
+    assert objects(done)["Secret"]["stringData"]["URI"] == pinned
+    assert model_of(done)["storageUri"] == pinned
+
+
+def test_the_deadline_comes_from_the_size(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--flavor", "openshift-ai-2", "--runtime", "vllm")
+    predictor = objects(done)["InferenceService"]["spec"]["predictor"]
+    assert predictor["annotations"]["serving.knative.dev/progress-deadline"] == "30m"
+
+
+def test_a_tool_parser_and_code_only_when_asked_for(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    assert "args" not in model_of(render(place, "--gpu", "H100"))
+    assert model_of(render(place, "--trust-remote-code"))["args"] == ["--trust-remote-code"]
+
+
+def test_several_gpus_share_the_model_by_shared_memory(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--gpu-count", "2", "--runtime-image", "quay.io/acme/vllm:1")
+    assert "--tensor-parallel-size=2" in model_of(done)["args"]
+    assert model_of(done)["resources"]["limits"] == {"nvidia.com/gpu": "2"}
+    [volume] = objects(done)["ServingRuntime"]["spec"]["volumes"]
+    assert volume["emptyDir"]["medium"] == "Memory"
+
+
+def test_what_the_user_says_stands(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--gpu", "L4", "--args=--max-model-len=512")
+    assert model_of(done)["args"] == ["--max-model-len=512"]
+    assert "as you say" in done.err
+
+
+def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--gpu", "256MiB")
+    assert done.code == 6
+    assert done.out == ""
+    assert "GiB" in done.error
+    assert "--force goes on" in done.error
+    assert render(place, "--gpu", "256MiB", "--force").code == 0
+
+
+def test_arguments_of_the_llm_kind_are_in_its_environment(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--kind", "llm", "--gpu-count", "2", "--kserve-version", "0.21")
+    service = objects(done)["LLMInferenceService"]
+    assert service["spec"]["model"]["uri"].endswith(registry.tags(REPO)["1"])
+    [container] = service["spec"]["template"]["containers"]
+    assert {"name": "VLLM_ADDITIONAL_ARGS", "value": "--tensor-parallel-size=2"} in container["env"]
+
+
+def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) -> None:
+    place = publish(registry, MODEL)
+    done = render(place)
+    assert done.code == 0
+    assert "warning: KServe runs a shell line in it, and there is no sh, ln, sleep" in done.err
+    done = render(place, "--image-check", "require")
+    assert (done.code, done.out) == (6, "")
+    assert "there is no sh" in done.error
+
+
+def test_what_can_never_serve_is_refused(registry: Registry) -> None:
+    done = render(publish(registry, SHELL, tag="a"))
+    assert (done.code, done.out) == (6, "")
+    assert "no files below /models" in done.error
+    done = render(publish(registry, SHELL, MODEL, tag="b"), "--arch", "arm64")
+    assert (done.code, done.out) == (6, "")
+    assert "arm64" in done.error
+
+
+def test_an_image_that_is_not_there_is_refused_where_it_would_be_seen(registry: Registry) -> None:
+    place = f"{registry.host}/{REPO}:1"
+    write_login(registry.host)
+    done = render(place)
+    assert (done.code, done.out) == (3, "")
+    assert "doesn't exist" in done.error
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Refuse(401), 4), (Refuse(403), 4), (Refuse(429, LATER), 7), (Refuse(503), 7), (Silence(30), 7)],
+    ids=["401", "403", "429", "503", "silent"],
+)
+def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fault: Any, code: int) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(fault, path="/manifests/", times=None)
+    if code != 7 or not isinstance(fault, Silence):
+        done = render(place)
+        assert model_of(done)["storageUri"] == f"oci://{place}"
+        assert f"warning: whether KServe will take {place} is not checked: " in done.err
+    done = render(place, "--image-check", "require")
+    assert (done.code, done.out) == (code, "")
+
+
+def test_off_asks_nobody(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.forget_requests()
+    done = render(place, "--image-check", "off")
+    assert model_of(done)["storageUri"] == f"oci://{place}"
+    assert registry.requests == []
+
+
+def test_gguf_is_told_plainly(registry: Registry) -> None:
+    model = gguf({"general.architecture": "llama"}, [("blk.0.attn_q.weight", [64, 64], 0, 0)]) + bytes(64 * 64 * 4)
+    done = render(publish(registry, SHELL, tar(file("models/a.gguf", model))))
+    assert "the weights are GGUF, which no runtime that is shipped serves" in done.err
+    assert "llama.cpp's server does" in done.err
