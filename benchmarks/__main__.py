@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build, copy, memory, pull, read, rebuild, slow_link, startup, verify
+from benchmarks import build, check, copy, memory, pull, read, rebuild, slow_link, startup, verify
 from benchmarks.methods import install_peers
 from benchmarks.report import options, say, write_json
 
@@ -35,6 +35,7 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         rebuilds = rebuild.rebuild(size, runs, work)
         pulls = pull.pull(size, runs, work)
         readings = read.read(runs, work)
+        checkings = check.check(runs, work)
         copies = copy.copy(size, runs, work)
         checks = verify.verify(size, runs, work)
         say("start-up")
@@ -45,6 +46,7 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         rebuild.as_table(rebuilds, size),
         pull.as_table(pulls, size),
         read.as_table(readings),
+        check.as_table(checkings),
         copy.as_table(copies, size),
         verify.as_table(checks, size),
         startup.as_table(starts),
@@ -57,6 +59,7 @@ def main(only: str | None, size: int, runs: int, folder: Path, quick: bool, json
         "rebuild": rebuild.as_json(rebuilds),
         "pull": pull.as_json(pulls),
         "read": read.as_json(readings),
+        "check": check.as_json(checkings),
         "copy": copy.as_json(copies),
         "verify": verify.as_json(checks),
         "startup": startup.as_json(starts),
