@@ -420,3 +420,18 @@ def layers_of(count: int) -> list[Layer]:
 
 def test_more_layers_than_engines_mount(registry: Registry) -> None:
     assert found(publish(registry, SHELL, *layers_of(130)))["warning"] == ["many-layers", "many-layers"]
+
+
+def test_a_compressed_layer_is_read_once(registry: Registry) -> None:
+    index = json.dumps({"weight_map": {"a": "model-1.safetensors"}}).encode()
+    files = {"config.json": CONFIG, "model-1.safetensors": WEIGHTS, "tokenizer_config.json": b'{"chat_template": "x"}'}
+    members = [file(f"models/{name}", content) for name, content in files.items()]
+    noise = file("models/noise", Random(1).randbytes(DEPTH // 4))
+    layer = gzip.compress(tar(*members, file("models/model.safetensors.index.json", index), noise), 0)
+    place = publish(registry, SHELL, (media.OCI_LAYER_GZIP, layer))
+    registry.forget_requests()
+    done = check(place)
+    assert done.facts is not None
+    assert (done.facts.parameters, done.facts.chat_template) == (61440, "tokenizer_config.json")
+    assert not done.facts.estimated
+    assert registry.count("GET", digest_of(layer)) == 1

@@ -10,6 +10,7 @@ from contextlib import closing
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.events import Listener, Warned, ignore
 from modelcar.http import PIECE
+from modelcar.image.beginnings import Beginnings
 from modelcar.image.blobfile import open_stream
 from modelcar.image.head import ImageHead
 from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, read_layer, stub, walk, with_layers
@@ -21,6 +22,9 @@ MODELS = "models/"
 
 LARGEST_BASE = 64 * 1024**2
 """Bytes of a compressed layer that is read to its end to see whether there is a shell in it."""
+
+_KEPT = 16 * 1024**2
+"""Bytes of the beginnings of files in compressed layers that are kept."""
 
 
 class ImageFiles:
@@ -52,6 +56,8 @@ class ImageFiles:
         self._lock = threading.Lock()
         self._read: dict[int, LayerFiles] = {}
         self._stubs: dict[int, LayerFiles] = {}
+        self._beginnings = Beginnings(_wanted, _KEPT)
+        self._keep = None if depth is None else self._beginnings.take
 
     def find(self, path: str) -> ImageFile:
         """The entry with the content of a path, all links followed.
@@ -94,7 +100,7 @@ class ImageFiles:
             unknown = [n for n in range(len(layers)) if n not in self._read and n not in self._stubs]
             bases = [number for number in _leading_bases(layers) if number in unknown]
             if bases:
-                self._read |= walk(self.head, bases, self._patience, self._listener, LARGEST_BASE)
+                self._read |= self._look_into(bases, LARGEST_BASE)
             self._walk([number for number in unknown if number not in bases])
             return self._above(0)
 
@@ -120,7 +126,11 @@ class ImageFiles:
         layer = self._layer_of(file)
         if not left:
             return
-        if self.is_plain(file):
+        kept = self._beginnings.get(file, offset, left)
+        pieces: Iterator[bytes]
+        if kept is not None:
+            pieces = iter([kept])
+        elif self.is_plain(file):
             pieces = self._plain(file, offset, left)
         else:
             kind = media.compression(layer.media_type)
@@ -181,11 +191,14 @@ class ImageFiles:
     def _walk(self, numbers: list[int]) -> None:
         if len(numbers) == 1 and not media.compression(self.head.manifest.layers[numbers[0]].media_type):
             layer = self.head.manifest.layers[numbers[0]]
-            self._read[numbers[0]] = read_layer(self._store, layer, numbers[0], self._depth)
+            self._read[numbers[0]] = read_layer(self._store, layer, numbers[0], self._depth, self._keep)
         elif numbers:
-            self._read |= walk(self.head, numbers, self._patience, self._listener, self._depth)
+            self._read |= self._look_into(numbers, self._depth)
         for number in numbers:
             self._stubs.pop(number, None)
+
+    def _look_into(self, numbers: list[int], depth: int | None) -> dict[int, LayerFiles]:
+        return walk(self.head, numbers, self._patience, self._listener, depth, self._keep)
 
     def _above(self, lowest: int) -> ImageTree:
         """The tree of the layers from one on."""
@@ -210,3 +223,13 @@ def _leading_bases(layers: Sequence[Descriptor]) -> list[int]:
             break
         found.append(number)
     return found
+
+
+def _wanted(file: ImageFile) -> int:
+    """What is kept of a file: configuration whole, of weights what their headers mostly need."""
+    if not file.path.startswith(MODELS):
+        return 0
+    if file.path.endswith((".safetensors", ".gguf")):
+        return 64 * 1024
+    is_small = file.path.endswith((".json", ".jinja", ".md")) and file.size <= _KEPT // 4
+    return file.size if is_small and not file.path.endswith(("tokenizer.json", "vocab.json")) else 0

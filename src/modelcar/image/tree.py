@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from modelcar.errors import ContentMismatch, Refused
 from modelcar.events import Listener, Warned, ignore
-from modelcar.image.blobfile import TarInput, TooDeep, open_layer, open_tar, read_as_tar
+from modelcar.image.blobfile import StreamInput, TarInput, TooDeep, open_layer, open_tar, read_as_tar
 from modelcar.image.head import ImageHead, read_head
 from modelcar.oci import Descriptor, Platform, media
 from modelcar.oci.tar import BLOCK
@@ -61,6 +61,9 @@ class ImageFile:
     offset: int
     spelled: str = ""
     group: int = 0
+
+
+Keep = Callable[[ImageFile, StreamInput], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,15 +269,20 @@ def with_layers(head: ImageHead, layers: tuple[LayerFiles, ...]) -> ImageTree:
 
 
 def walk(
-    head: ImageHead, numbers: Sequence[int], patience: Patience, listener: Listener, depth: int | None = None
+    head: ImageHead,
+    numbers: Sequence[int],
+    patience: Patience,
+    listener: Listener,
+    depth: int | None = None,
+    keep: Keep | None = None,
 ) -> dict[int, LayerFiles]:
     """What some of an image's layers hold, side by side. `listener` is told which of them were read as a whole.
 
-    With a `depth` that is said by `LayerFiles.is_whole` instead.
+    With a `depth` that is said by `LayerFiles.is_whole` instead. For `keep` see `read_layer`.
     """
     store, layers = head.location.store, head.manifest.layers
     if depth is not None:
-        done = side_by_side(lambda n: read_layer(store, layers[n], n, depth), numbers, WALKERS, patience)
+        done = side_by_side(lambda n: read_layer(store, layers[n], n, depth, keep), numbers, WALKERS, patience)
         return dict(zip(numbers, done, strict=True))
     compressed = [layers[number] for number in numbers if media.compression(layers[number].media_type)]
     if compressed:
@@ -293,7 +301,13 @@ def _layers(layers: Sequence[Descriptor]) -> str:
     return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} of {size:,} bytes had to be"
 
 
-def read_layer(store: ReadableStore, descriptor: Descriptor, number: int, depth: int | None = None) -> LayerFiles:
+def read_layer(
+    store: ReadableStore,
+    descriptor: Descriptor,
+    number: int,
+    depth: int | None = None,
+    keep: Keep | None = None,
+) -> LayerFiles:
     """A layer's entries. Of an uncompressed one only the headers are read.
 
     Args:
@@ -301,6 +315,7 @@ def read_layer(store: ReadableStore, descriptor: Descriptor, number: int, depth:
         descriptor: Which.
         number: From 0, for the entries.
         depth: Stored bytes of a layer without ranges after which no more is read.
+        keep: Is given each file of a layer that is read as a stream, which has come to its content.
 
     Raises:
         ContentMismatch: It is no tar, or a broken one.
@@ -316,6 +331,8 @@ def read_layer(store: ReadableStore, descriptor: Descriptor, number: int, depth:
                     raise Refused(f"{what} holds more than {MOST_ENTRIES:,} files, and is no model's")
                 if _is_last(file, descriptor, is_sure=depth is None):
                     break
+                if keep and file.kind == "file" and isinstance(opened, StreamInput):
+                    keep(file, opened)
     except TooDeep:
         return LayerFiles(descriptor, tuple(files), is_whole=False)
     return LayerFiles(descriptor, tuple(files))
