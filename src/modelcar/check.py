@@ -20,6 +20,7 @@ from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
 from modelcar.kserve.check import REFUSED, Finding, ImageCheck, Seen, failures, findings
+from modelcar.kserve.layouts import Served, served
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
 from modelcar.oci import Digest, Platform, media, parse_platform
@@ -87,6 +88,11 @@ class Checked:
     def failures(self) -> list[Finding]:
         """The errors in the mode that was asked for."""
         return failures(self.findings, self.scheme)
+
+    @property
+    def served(self) -> Served:
+        """What serves the model, by its files and facts."""
+        return served(self.facts, self.files)
 
 
 def check(

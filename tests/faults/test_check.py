@@ -64,7 +64,28 @@ def test_a_good_image(registry: Registry) -> None:
     assert lines[0] == f"{place}@{registry.tags(REPO)['1']}"
     assert lines[1].startswith("for nodes of linux/amd64 (--arch names another); 2 layers")
     assert lines[2] == "model: LlamaForCausalLM, 0.1 M parameters, 123 kB of safetensors"
+    assert lines[3] == "served by: vLLM, format vLLM; LlamaForCausalLM, as safetensors"
     assert lines[-1] == "Nothing is wrong in modelcar mode (oci://)."
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "1/model.onnx",
+            ["model: 1 file", "served by: OpenVINO Model Server, format onnx:1; ONNX, in a folder for its"],
+        ),
+        (
+            "notes.txt",
+            ["model: no model is there", "served by: not known; what serves it can't be told from its files"],
+        ),
+    ],
+)
+def test_what_serves_a_model_of_another_kind(registry: Registry, name: str, lines: list[str]) -> None:
+    done = modelcar("check", publish(registry, SHELL, tar(file(f"models/{name}", b"x"))))
+    assert done.code == 0
+    for line, begin in zip(done.out.splitlines()[2:4], lines, strict=True):
+        assert line.startswith(begin)
 
 
 def test_it_says_what_it_read(registry: Registry) -> None:

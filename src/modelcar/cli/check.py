@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access
+from modelcar.cli.options import access_options, make_access, notes
 
 if TYPE_CHECKING:
     from modelcar.check import Checked
 
 _MODES = {"modelcar": "oci", "native": "oci+native", "fetch": "oci+fetch"}
+_RUNTIMES = {"vllm": "vLLM", "openvino": "OpenVINO Model Server", "mlserver": "MLServer", "triton": "Triton"}
 _NAMES = {scheme: mode for mode, scheme in _MODES.items()}
 
 
@@ -55,11 +56,15 @@ def check(
       modelcar check oci+native://quay.io/acme/granite:3.1-2b --arch arm64
       modelcar check oci:./images:granite --mode fetch --format json
     """
+    from modelcar.check import SILENCE, TRIES
     from modelcar.check import check as look_at
     from modelcar.kserve.versions import Scheme
+    from modelcar.retry import Patience
 
     scheme = Scheme(_MODES[mode]) if mode else None
-    done = look_at(image, scheme=scheme, arch=arch, full=full, access=make_access(ca_file, plain_http, authfile))
+    access = make_access(ca_file, plain_http, authfile)
+    patience = Patience(listener=notes, tries=TRIES, longest_wait=SILENCE)
+    done = look_at(image, scheme=scheme, arch=arch, full=full, access=access, patience=patience)
     if format == "json":
         show.as_json(_as_dict(done))
     else:
@@ -72,8 +77,8 @@ def _text(done: Checked, is_default: bool) -> list[str]:
     lines = [show.name(done.location)]
     said = " (--arch names another)" if is_default else ""
     lines.append(f"for nodes of {done.platform}{said}; {show.count(done.layers, 'layer')}, {show.size(done.size or 0)}")
-    if model := _model(done):
-        lines.append(model)
+    if done.files:
+        lines += [_model(done), _served(done)]
     header = ("FOUND", "MODE", "WHAT")
     rows = [(f.severity.value, _NAMES[f.scheme] if f.scheme else "all", show.name(str(f))) for f in done.findings]
     lines += ["", show.table(header, rows), "", _verdict(done)]
@@ -83,7 +88,9 @@ def _text(done: Checked, is_default: bool) -> list[str]:
 def _model(done: Checked) -> str:
     facts = done.facts
     if facts is None:
-        return f"model: {show.name(done.no_facts)}" if done.no_facts else ""
+        # Predictive models have no facts that we read.
+        why = show.count(len(done.files), "file") if done.served.runtime else done.no_facts
+        return f"model: {show.name(why)}"
     about = "~" if facts.estimated else ""
     architecture = facts.architecture
     parts = [
@@ -92,6 +99,15 @@ def _model(done: Checked) -> str:
         "" if facts.weight_bytes is None else f"{about}{show.size(facts.weight_bytes)} of {facts.format or 'weights'}",
     ]
     return "model: " + (show.name(", ".join(part for part in parts if part)) or "not known")
+
+
+def _served(done: Checked) -> str:
+    found = done.served
+    why = show.name("; ".join(part for part in (found.reason, found.hint) if part))
+    if not found.runtime:
+        return f"served by: not known; {why}"
+    known = f", format {found.format}" if found.format else ""
+    return f"served by: {_RUNTIMES[found.runtime]}{known}; {why}"
 
 
 def _verdict(done: Checked) -> str:
@@ -125,6 +141,12 @@ def _as_dict(done: Checked) -> dict[str, Any]:
             "estimated": facts.estimated,
         },
         "no_model": done.no_facts or None,
+        "served": {
+            "runtime": done.served.runtime or None,
+            "format": done.served.format or None,
+            "reason": done.served.reason,
+            "hint": done.served.hint or None,
+        },
         "findings": [
             {
                 "rule": finding.rule,

@@ -205,6 +205,10 @@ class _Plan:
         if self.wishes.gpu_count == 0:
             self.notes.append("without a GPU neither memory nor context are checked")
             return
+        if gpu.is_slice and said and said > 1:
+            self._refuse(
+                f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
+            )
         result = self._fit(facts, gpu, said or (1 if gpu.is_slice else MOST_GPUS))
         placement = self._placement(facts, gpu, result, said)
         count = placement.tensor_parallel

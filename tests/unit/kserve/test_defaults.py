@@ -168,6 +168,8 @@ def test_a_slice_of_a_gpu_is_never_shared() -> None:
     with pytest.raises(Refused, match=r"doesn't fit on one MIG 3g\.40gb") as caught:
         choose(LARGE, FILES, Wishes(gpu=gpu))
     assert "of them" not in caught.value.hint
+    with pytest.raises(Refused, match="2 slices of a GPU can't share a model"):
+        choose(MIDDLE, FILES, Wishes(gpu=gpu, gpu_count=2))
 
 
 def test_what_tells_the_device() -> None:
