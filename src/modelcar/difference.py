@@ -33,7 +33,7 @@ from modelcar.image.diff import (
     fetched,
     views_of,
 )
-from modelcar.inspection import DEPTH, facts_without_weights
+from modelcar.inspection import DEPTH, facts_without_weights, is_indexed
 from modelcar.look import ImagePlace, SourcePlace, open_place
 from modelcar.model import Facts, ModelFiles, Tensor, read_facts
 from modelcar.model.changes import (
@@ -145,7 +145,8 @@ def compare_sides(old: _Side, new: _Side, options: DiffOptions) -> Difference:
     """The same of two that are open."""
     notes = [*old.unseen("the first"), *new.unseen("the second")]
     views = old.views(new), new.views(old)
-    files = compare(*views, lambda path: _same_content(old, new, path, options.full))
+    whole = not old.unseen(""), not new.unseen("")
+    files = compare(*views, lambda path: _same_content(old, new, path, options.full), whole=whole)
     before, tensors_before = _facts(old, "first", options.file, notes)
     after, tensors_after = _facts(new, "second", options.file, notes)
     tensors = None
@@ -295,7 +296,10 @@ def _facts(
     """What one is, and its tensors; None of what can't be read, and a note."""
     try:
         facts = read_facts(side.files, gguf)
-        return facts, facts.tensors
+        if not side.unseen(name) or is_indexed(side.files, facts):
+            return facts, facts.tensors
+        notes.append(f"tensors were not compared: not all files of the {name} were looked at")
+        return facts, None
     except (Denied, NetworkError):
         raise
     except ModelcarError as error:
@@ -341,6 +345,10 @@ def _keys(
         except (ContentMismatch, TooDeep) as error:
             notes.append(f"the keys of {name} were not compared: {error.what}")
     if before and after:
-        one, other = metadata(old.files, before, gguf), metadata(new.files, after, gguf)
+        try:
+            one, other = metadata(old.files, before, gguf), metadata(new.files, after, gguf)
+        except TooDeep as error:
+            notes.append(f"GGUF metadata was not compared: {error.what}")
+            return
         if one and other:
             yield from key_changes(other[0], one[1], other[1])

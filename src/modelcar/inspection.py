@@ -232,7 +232,7 @@ def facts_of(
     partly = any(notes)
     try:
         found = read(files, gguf)
-        return (replace(found, notes=(*found.notes, _MORE)) if partly and not _is_indexed(files, found) else found), ""
+        return (replace(found, notes=(*found.notes, _MORE)) if partly and not is_indexed(files, found) else found), ""
     except (Denied, NetworkError):
         raise
     except ModelcarError as error:
@@ -256,7 +256,7 @@ def facts_without_weights(files: ModelFiles) -> Facts:
 _MORE = "there may be more weights in what was not looked at: what is told of them are those that were seen"
 
 
-def _is_indexed(files: ModelFiles, facts: Facts) -> bool:
+def is_indexed(files: ModelFiles, facts: Facts) -> bool:
     """Whether no file of weights can have been overlooked: an index names them all, or there can be but one."""
     prefix = f"{facts.folder}/" if facts.folder else ""
     return facts.format == "safetensors" and any(f"{prefix}{name}" in files.sizes for name in (INDEX, _SINGLE))

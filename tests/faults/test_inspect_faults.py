@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -64,6 +65,26 @@ def test_a_layer_that_is_cut_off(registry: Registry, layer: bytes | tuple[str, b
         done = modelcar(*words)
         assert done.code == 5
         assert digest_of(content) in done.error
+
+
+def test_a_file_that_lies_deep_in_a_compressed_layer(registry: Registry) -> None:
+    """Noise that gzip can't shrink, more than is read of a layer, then the weights."""
+    noise = Random(1).randbytes(1024**2) * 33
+    config = file("models/config.json", json.dumps(LLAMA).encode())
+    weights = file("models/model.safetensors", _START + bytes(_SIZE - len(_START)))
+    deep = tar(config, file("models/noise.bin", noise), weights)
+    place = publish(registry, (media.OCI_LAYER_GZIP, gzip.compress(deep, 0)))
+    whole = publish(registry, MODEL, tag="2")
+    done = modelcar("inspect", place)
+    assert done.code == 0, done.err
+    assert "context        4,096 tokens" in done.out
+    assert "config.json, noise.bin, the rest not checked" in done.out
+    found = modelcar("diff", place, whole, "--exit-code")
+    assert "? model.safetensors  124 kB (not seen in the first: --full looks for it)" in found.out
+    assert "tensors were not compared" in found.out
+    full = modelcar("diff", place, whole, "--full")
+    assert "2 the same (2 by content)" in full.out
+    assert "tensors: 10 with the same type and shape" in full.out
 
 
 def test_weights_cut_off_are_told_beside_what_is_known(registry: Registry) -> None:

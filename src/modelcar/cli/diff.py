@@ -116,7 +116,11 @@ def _file(change: FileChange) -> str:
     sizes = [show.size(size) for size in (change.old_size, change.new_size) if size is not None]
     text = f"{_SIGNS[change.kind]} {show.name(change.path)}  {' -> '.join(dict.fromkeys(sizes))}"
     if change.kind == "not compared":
-        return f"{text} (same size, not compared: --full reads it)"
+        missing = "first" if change.old_size is None else "second" if change.new_size is None else ""
+        why = (
+            f"not seen in the {missing}: --full looks for it" if missing else "same size, not compared: --full reads it"
+        )
+        return f"{text} ({why})"
     return f"{text} (by {change.how})" if change.how else text
 
 

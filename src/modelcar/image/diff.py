@@ -80,7 +80,11 @@ class FileChanges:
 
 
 def compare(
-    old: Mapping[str, FileView], new: Mapping[str, FileView], read: Callable[[str], bool | None]
+    old: Mapping[str, FileView],
+    new: Mapping[str, FileView],
+    read: Callable[[str], bool | None],
+    *,
+    whole: tuple[bool, bool] = (True, True),
 ) -> FileChanges:
     """Files added, removed, changed, or the same.
 
@@ -89,6 +93,7 @@ def compare(
         new: The files after.
         read: Asked for a path of the same size on both sides whose marks tell nothing: whether the content is the
             same, None where it isn't read.
+        whole: Whether all files of either side are known: else one that isn't there may only not have been seen.
     """
     changes: list[FileChange] = []
     same: dict[str, int] = {}
@@ -96,7 +101,8 @@ def compare(
         before, after = old.get(path), new.get(path)
         if before is None or after is None:
             sizes = before.size if before else None, after.size if after else None
-            changes.append(FileChange(path, "removed" if before else "added", *sizes))
+            kind = "removed" if before else "added"
+            changes.append(FileChange(path, kind if whole[1 if before else 0] else "not compared", *sizes))
             continue
         verdict, how = _verdict(before, after)
         if verdict is None:

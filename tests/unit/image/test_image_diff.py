@@ -31,6 +31,15 @@ def test_added_removed_and_of_another_size() -> None:
     assert changed(one, two) == [FileChange("a", "changed", 1, 2, "size")]
 
 
+def test_what_was_not_seen_is_neither_added_nor_removed() -> None:
+    one = FileView(1)
+    added = compare({}, {"a": one}, unread, whole=(False, True))
+    assert added.changes == (FileChange("a", "not compared", None, 1),)
+    removed = compare({"a": one}, {}, unread, whole=(True, False))
+    assert removed.changes == (FileChange("a", "not compared", 1, None),)
+    assert compare({"a": one}, {}, unread, whole=(False, True)).of_kind("removed")
+
+
 @pytest.mark.parametrize("kind", [LAYER, KEY, TAR, LONE_KEY, SHA256, GIT])
 def test_any_mark_that_both_have_shows_that_a_file_is_the_same(kind: str) -> None:
     found = compare({"a": FileView(1, {kind: "x"})}, {"a": FileView(1, {kind: "x", "other": "y"})}, unread)
