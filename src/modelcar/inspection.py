@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from modelcar.base import PLATFORMS, layer
+from modelcar.base.needs import STAND_IN_LAYERS, missing_commands
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NetworkError, NotFound
 from modelcar.image import ImageTree
 from modelcar.image.blobfile import TooDeep
@@ -13,13 +14,11 @@ from modelcar.image.head import PlatformImage, read_platforms
 from modelcar.image.lookup import MODELS
 from modelcar.image.tree import LayerFiles
 from modelcar.kserve.modes import (
-    STAND_IN_LAYERS,
     Finding,
     LayerTraits,
     Traits,
     findings,
     is_plainly_named,
-    missing_commands,
 )
 from modelcar.look import ImagePlace, SourcePlace, open_place
 from modelcar.model import Facts, ModelFiles, read_facts

@@ -27,10 +27,9 @@ MAY_IMPORT = {
     "sources": {"errors", "events", "http", "oci", "retry"},
     "stores": {"errors", "http", "oci", "retry", "settings"},
     "base": {"oci"},
-    "kserve": {"errors", "model", "oci"},
+    "kserve": {"base", "errors", "model", "oci"},
     "build": {
-        "base", "errors", "events", "http", "image", "kserve", "oci", "parallel", "retry", "settings", "sources",
-        "stores",
+        "base", "errors", "events", "http", "image", "oci", "parallel", "retry", "settings", "sources", "stores",
     },
     "image": {"errors", "events", "http", "oci", "parallel", "retry", "settings", "sources", "stores"},
     "look": {"errors", "http", "image", "model", "oci", "retry", "settings", "sources", "stores"},

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from modelcar import base as embedded
+from modelcar.base.needs import STAND_IN, missing_commands
 from modelcar.build.assemble import BaseLayer, PlatformBase
 from modelcar.build.compression import GZIP, CompressedStream
 from modelcar.build.memory import Memory
 from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.tree import read_layers
-from modelcar.kserve.modes import STAND_IN, missing_commands
 from modelcar.oci import Descriptor, Digest, Platform, media, parse_platform
 from modelcar.retry import Patience
 from modelcar.stores import Blob, BytesBlob, Location, Store, StoredBlob

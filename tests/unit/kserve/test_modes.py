@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from modelcar.base.needs import STAND_IN, missing_commands
 from modelcar.kserve.modes import (
-    STAND_IN,
     Finding,
     LayerTraits,
     Traits,
     findings,
     is_plainly_named,
-    missing_commands,
 )
 from modelcar.oci import media
 
