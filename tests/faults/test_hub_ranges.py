@@ -227,4 +227,4 @@ def test_a_build_is_stopped_while_it_reads_ranges(monkeypatch: pytest.MonkeyPatc
             seconds = time.monotonic() - began
     assert (done.code, done.out) == (130, "")
     assert done.error == "stopped; run it again to go on: what is finished is kept"
-    assert seconds < 5
+    assert seconds < 20

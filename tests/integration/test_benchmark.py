@@ -36,7 +36,7 @@ def test_quick_run_gives_all_numbers(tmp_path: Path) -> None:
     assert all(copy["reason"] or copy["seconds"] for copy in copies.values())
     assert all(verified["seconds"] > 0 for verified in told["verify"])
     assert {(reading["command"], reading["layers"]) for reading in told["read"]} == {
-        (command, layers) for command in ("ls -l", "cat") for layers in ("ours", "anyone's")
+        (command, layers) for command in ("ls -l", "cat", "inspect") for layers in ("ours", "anyone's")
     }
     assert "modelcar --help" in [start["command"] for start in told["startup"]]
     assert all(peak["rss"] > 0 for peak in told["memory"])

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
+from modelcar.cli.options import make_access, registry_options
 from modelcar.errors import UsageError
 
 if TYPE_CHECKING:
     from modelcar.kserve.fields import Fields
     from modelcar.kserve.lint import Aim, Result, Text
+    from modelcar.kserve.lint.findings import Report
+    from modelcar.kserve.lint.service import Service
+    from modelcar.settings import Access
+
+    More = Callable[[Service, Report], None]
 
 _FLAVORS = ("openshift-ai-3", "openshift-ai-2", "kserve")
 _ROUNDS = 5
@@ -44,6 +50,9 @@ _ROUNDS = 5
     multiple=True,
     help="Fields of your own cluster, as `kubectl get crd NAME -o yaml` prints them; repeatable.",
 )
+@click.option("--images", is_flag=True, help="Look at the images too, in their registries, as modelcar check does.")
+@click.option("--arch", metavar="ARCH", default="amd64", show_default=True, help="Architecture of the nodes.")
+@registry_options
 @click.option(
     "--format", type=click.Choice(["text", "json", "sarif", "github"]), default="text", help="How to print it."
 )
@@ -57,6 +66,11 @@ def lint(
     kserve_version: str | None,
     protected_namespace: tuple[str, ...],
     crd: tuple[str, ...],
+    images: bool,
+    arch: str,
+    ca_file: Path | None,
+    plain_http: bool,
+    authfile: Path | None,
     format: str,
     verbose: bool,
 ) -> int:
@@ -78,18 +92,30 @@ def lint(
     _check_ids(ignore)
     if fix and "-" in files:
         raise UsageError("--fix can't change stdin", "name the file")
-    result = _lint(texts, aim, ignore, _crds(crd), fix)
+    more = _image_rules(arch, make_access(ca_file, plain_http, authfile)) if images else None
+    result = _lint(texts, aim, ignore, _crds(crd), fix, more)
     _print(result, format)
     _tell(result, len(texts), verbose)
     failed = any(strict or found.severity == "error" for found in result.findings)
     return 1 if failed else 0
 
 
-def _lint(texts: list[Text], aim: Aim, ignored: tuple[str, ...], fields: Fields | None, fix: bool) -> Result:
+def _image_rules(arch: str, access: Access) -> More:
+    from modelcar.lint_images import image_rules
+
+    return image_rules(arch, access)
+
+
+def _lint(
+    texts: list[Text], aim: Aim, ignored: tuple[str, ...], fields: Fields | None, fix: bool, more: More | None
+) -> Result:
     from modelcar.kserve.lint import lint
 
-    result = lint(texts, aim, ignored=ignored, fields=fields)
-    return _fix(texts, result, lambda: lint(texts, aim, ignored=ignored, fields=fields)) if fix else result
+    def look() -> Result:
+        return lint(texts, aim, ignored=ignored, fields=fields, more=more)
+
+    result = look()
+    return _fix(texts, result, look) if fix else result
 
 
 def _fix(texts: list[Text], result: Result, again: Callable[[], Result]) -> Result:

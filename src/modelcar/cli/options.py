@@ -47,23 +47,33 @@ class Pair(click.ParamType[tuple[str, str]]):
         return key, rest
 
 
+_REGISTRY = (
+    click.option(
+        "--ca-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="PEM file of certificate authorities to trust besides the system's own.",
+    ),
+    click.option(
+        "--plain-http", is_flag=True, help="Speak HTTP without TLS to registries that aren't on loopback too."
+    ),
+    click.option(
+        "--authfile",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Credentials to look at first, as podman's --authfile.  [env: REGISTRY_AUTH_FILE too]",
+    ),
+)
+
+
+def registry_options(command: F) -> F:
+    """How registries are reached."""
+    return _apply(command, *_REGISTRY)
+
+
 def access_options(command: F) -> F:
     """How registries are reached, and how much is said about it."""
     return _apply(
         command,
-        click.option(
-            "--ca-file",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="PEM file of certificate authorities to trust besides the system's own.",
-        ),
-        click.option(
-            "--plain-http", is_flag=True, help="Speak HTTP without TLS to registries that aren't on loopback too."
-        ),
-        click.option(
-            "--authfile",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="Credentials to look at first, as podman's --authfile.  [env: REGISTRY_AUTH_FILE too]",
-        ),
+        *_REGISTRY,
         click.option(
             "-v",
             "--verbose",

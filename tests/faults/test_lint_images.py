@@ -1,0 +1,89 @@
+"""`modelcar lint --images`: what is wrong with an image, told at the line that names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import modelcar
+from tests.doubles.registry import Refuse, Registry
+from tests.faults.test_check import MODEL, SHELL
+from tests.images import publish
+from tests.pushing import REPO, write_login
+from tests.unit.kserve.lint_examples import service
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with Registry() as running:
+        yield running
+
+
+def findings(folder: Path, text: str, *args: str) -> dict[str, dict[str, Any]]:
+    """What is found of images, by rule."""
+    (folder / "x.yaml").write_text(text)
+    done = modelcar("lint", folder / "x.yaml", "--images", "--format", "json", *args)
+    assert done.code in (0, 1), done.err
+    told = json.loads(done.out)
+    listed = told["findings"] if isinstance(told, dict) else told
+    ours = ("image-refused", "image-missing", "image-unchecked")
+    return {found["rule"]: found for found in listed if found["rule"] in ours}
+
+
+def test_a_good_image(registry: Registry, tmp_path: Path) -> None:
+    assert findings(tmp_path, service(uri=f"oci://{publish(registry, SHELL, MODEL)}")) == {}
+
+
+def test_an_image_without_a_shell_at_its_line(registry: Registry, tmp_path: Path) -> None:
+    text = service(uri=f"oci://{publish(registry, MODEL)}")
+    found = findings(tmp_path, text)["image-refused"]
+    assert "there is no sh" in found["message"]
+    line = text.splitlines()[found["line"] - 1]
+    assert line[found["column"] - 1 :].startswith("oci://")
+    assert found["severity"] == "error"
+
+
+def test_the_mode_is_that_of_the_uri(registry: Registry, tmp_path: Path) -> None:
+    assert findings(tmp_path, service(uri=f"oci+native://{publish(registry, MODEL)}")) == {}
+
+
+def test_no_models_and_another_architecture(registry: Registry, tmp_path: Path) -> None:
+    empty = findings(tmp_path, service(uri=f"oci://{publish(registry, SHELL, tag='a')}"))
+    assert "no files below /models" in empty["image-refused"]["message"]
+    other = findings(tmp_path, service(uri=f"oci://{publish(registry, SHELL, MODEL, tag='b')}"), "--arch", "arm64")
+    assert "arm64" in other["image-refused"]["message"]
+
+
+def test_an_image_that_is_not_there(registry: Registry, tmp_path: Path) -> None:
+    write_login(registry.host)
+    found = findings(tmp_path, service(uri=f"oci://{registry.host}/{REPO}:1"))
+    assert "doesn't exist" in found["image-missing"]["message"]
+
+
+def test_a_registry_that_refuses_is_a_warning(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(Refuse(403), path="/manifests/", times=None)
+    found = findings(tmp_path, service(uri=f"oci://{place}"))
+    assert found["image-unchecked"]["severity"] == "warning"
+
+
+def test_an_image_is_looked_at_once(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, MODEL)
+    one = service(uri=f"oci://{place}", name="one")
+    registry.forget_requests()
+    findings(tmp_path, one)
+    single = len(registry.requests)
+    registry.forget_requests()
+    findings(tmp_path, one + "---\n" + service(uri=f"oci://{place}", name="two"))
+    assert len(registry.requests) == single
+
+
+def test_without_the_flag_nobody_is_asked(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(service(uri=f"oci://{publish(registry, MODEL)}"))
+    registry.forget_requests()
+    modelcar("lint", tmp_path / "x.yaml")
+    assert registry.requests == []
