@@ -1,4 +1,4 @@
-"""What `check` of a large image costs: 200 layers of 2 GB as sparse blobs, in a registry on loopback."""
+"""What `check` and `render` of a large image cost: 200 layers of 2 GB as sparse blobs, in a registry on loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statistics import median
 
 import click
 
-from benchmarks.measure import measure
+from benchmarks.measure import Usage, measure
 from benchmarks.methods import MODELCAR, Scene
 from benchmarks.read import LAYER, LAYERS, write_image
 from benchmarks.report import options, say, size_of, table, write_json
@@ -23,6 +23,7 @@ from benchmarks.servers import REPO, fresh_registry
 class Checking:
     """The medians of some runs: seconds of wall and CPU time, bytes of memory; requests and bytes of one of them."""
 
+    command: str
     layers: str
     seconds: float
     cpu: float
@@ -41,26 +42,42 @@ def check(runs: int, folder: Path, layers: int = LAYERS, size: int = LAYER) -> l
         with fresh_registry(folder) as registry:
             move_into(registry.storage / "docker" / "registry" / "v2", layout)
             scene = Scene("", registry.host, layout, home)
-            words = ("check", f"{registry.host}/{REPO}:1", "--mode", "native", "--format", "json")
-            usages = [
-                measure([[MODELCAR, *words]], environment=scene.environment, folder=home, output=output)
-                for _ in range(runs + 1)
-            ][1:]  # the first one warms up
-        answer = json.loads(output.read_text())
-        found.append(
-            Checking(
-                kind,
-                round(median(usage.seconds for usage in usages), 3),
-                round(median(usage.cpu for usage in usages), 3),
-                max(usage.rss for usage in usages),
-                answer["requests"],
-                answer["bytes_read"],
-            )
-        )
-        say(f"check of {layers} layers, {kind}: {found[-1].seconds:.2f} s")
+            image = f"{registry.host}/{REPO}:1"
+            asked = (0, 0)
+            for command, words in _calls(image):
+                usages = [
+                    measure([[MODELCAR, *words]], environment=scene.environment, folder=home, output=output)
+                    for _ in range(runs + 1)
+                ][1:]  # the first one warms up
+                if command == "check":
+                    answer = json.loads(output.read_text())
+                    asked = (answer["requests"], answer["bytes_read"])
+                found.append(_medians(command, kind, usages, (0, 0) if "off" in words else asked))
+                say(f"{command} of {layers} layers, {kind}: {found[-1].seconds:.2f} s")
         shutil.rmtree(home)
         shutil.rmtree(layout)
     return found
+
+
+def _calls(image: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What is run, each by its name; `render` asks as often as `check` does."""
+    render = ("render", f"oci+native://{image}", "--flavor", "kserve", "--name", "large", "-n", "demo")
+    return [
+        ("check", ("check", image, "--mode", "native", "--format", "json")),
+        ("render", render),
+        ("render --image-check off", (*render, "--image-check", "off")),
+    ]
+
+
+def _medians(command: str, kind: str, usages: list[Usage], asked: tuple[int, int]) -> Checking:
+    return Checking(
+        command,
+        kind,
+        round(median(usage.seconds for usage in usages), 3),
+        round(median(usage.cpu for usage in usages), 3),
+        max(usage.rss for usage in usages),
+        *asked,
+    )
 
 
 def move_into(storage: Path, layout: Path) -> None:
@@ -90,10 +107,11 @@ def as_json(found: list[Checking]) -> list[dict[str, object]]:
 
 def as_table(found: list[Checking]) -> str:
     """For people."""
-    heading = ["200 layers, 400 GB", "wall", "CPU", "memory", "requests", "read"]
+    heading = ["200 layers, 400 GB", "layers", "wall", "CPU", "memory", "requests", "read"]
     rows = [
         [
-            f"layers of {each.layers}" if each.layers == "ours" else f"{each.layers} layers",
+            f"`{each.command}`",
+            each.layers,
             f"{each.seconds:.2f} s",
             f"{each.cpu:.2f} s",
             size_of(each.rss),
