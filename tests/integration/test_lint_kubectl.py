@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcar.kserve.lint.scalars import integer_of, plain_type
+from modelcar.kserve.scalars import integer_of, plain_type
 
 KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelcar.errors import NotFound, Refused, UsageError
+from modelcar.kserve.scalars import integer_of, is_true, plain_type
 
 LARGEST = 1_000_000
 """Bytes of the largest file that is read. Templates have some 10 kB, and a byte of YAML may become 500 of memory."""
 _MOST = 200_000
 _DEEPEST = 100
-_BOOL = {
-    **dict.fromkeys(("y", "yes", "true", "on"), True),
-    **dict.fromkeys(("n", "no", "false", "off"), False),
-}
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 def read_documents(path: Path, what: str, *, texts: bool = False) -> list[Any]:
@@ -103,21 +97,26 @@ class _Reader:
 
 
 def _scalar(node: yaml.Node) -> Any:
-    """What sigs.k8s.io/yaml (goyaml.v2, resolve.go) makes of a scalar; dates and what has a tag stay texts."""
+    """What kubectl makes of a scalar; dates and what has a tag stay texts."""
     text = str(node.value)
     if getattr(node, "style", None) or node.tag not in (None, "", "tag:yaml.org,2002:str", "?"):
         return text
-    if text in ("", "~") or text.lower() == "null":
-        return None
-    if text.lower() in _BOOL and (text.islower() or text.isupper() or text.istitle()):
-        return _BOOL[text.lower()]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if re.fullmatch(r"0[oO]?[0-7]+", text):
-        return int(text.lower().replace("o", ""), 8)
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
-        return int(text, 16)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    match plain_type(text):
+        case "null":
+            return None
+        case "boolean":
+            return is_true(text)
+        case "integer":
+            return integer_of(text)
+        case "number":
+            return _number(text)
     return text
+
+
+def _number(text: str) -> float | int | str:
+    """A fraction, or the whole number that it is; what JSON has no word for (`.nan`, `.inf`) stays a text."""
+    try:
+        number = float(text.replace("_", ""))
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number

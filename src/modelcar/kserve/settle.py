@@ -10,7 +10,6 @@ from pathlib import Path
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.amounts import Amounts, resources_of
-from modelcar.kserve.checks import check_values, refuse_absent
 from modelcar.kserve.connections import Connection, connection_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.names import (
@@ -24,6 +23,7 @@ from modelcar.kserve.names import (
 )
 from modelcar.kserve.runtimes import NVIDIA, Runtime, own_runtime, runtime_from_file, shipped_runtime
 from modelcar.kserve.source import Source, parse_source
+from modelcar.kserve.values import check_values, refuse_absent
 from modelcar.kserve.versions import Cluster, Flavor, Mode, Scheme, parse_mode, parse_version
 
 _OPERATORS = "redhat-ods-applications"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelcar.kserve.lint.scalars import integer_of, plain_type, quoted
+from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
 
 @pytest.mark.parametrize(

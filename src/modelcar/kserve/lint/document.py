@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
-from modelcar.kserve.lint.scalars import integer_of, is_true, plain_type, tagged_type
+from modelcar.kserve.scalars import integer_of, is_true, plain_type, tagged_type
 
 PLAIN: Final = 0
 QUOTED: Final = 1

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from modelcar.kserve.fields import Fields
 from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.scalars import integer_of, plain_type, quoted
 from modelcar.kserve.quantity import is_quantity
+from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
 _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
