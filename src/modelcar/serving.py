@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -113,9 +113,11 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
 
 
 def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
+    count = _gpu_count(wanted)
+    profile_decides = wanted.hardware_profile is not None and count is None
     wishes = Wishes(
-        gpu=gpu_of(wanted.gpu, wanted.accelerator),
-        gpu_count=_gpu_count(wanted),
+        gpu=None if profile_decides else gpu_of(wanted.gpu, _device(wanted)),
+        gpu_count=count,
         context=wanted.context,
         model_format=wanted.model_format,
         args=wanted.args or (),
@@ -125,6 +127,9 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         force=force,
     )
     choices = choose(checked.facts if checked else None, checked.files if checked else (), wishes)
+    if profile_decides and wanted.gpu:
+        note = "the hardware profile decides how many GPUs there are: with --gpu-count too, --gpu is checked"
+        choices = replace(choices, notes=(*choices.notes, note))
     name = (choices.model_format or "").partition(":")[0]
     if plain.llm and name and name.lower() not in BY_VLLM:
         raise Refused(
@@ -134,11 +139,17 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
     return choices
 
 
+def _device(wanted: Deployment) -> str:
+    """The resource of the devices that the user asks for: by its name, or as a MIG slice among the amounts."""
+    amounts = {**(wanted.requests or {}), **(wanted.limits or {})}
+    return wanted.accelerator or next((name for name in amounts if "/mig-" in name), NVIDIA)
+
+
 def _gpu_count(wanted: Deployment) -> int | None:
     """How many devices the user says, by count or by amounts."""
     if wanted.gpu_count is not None:
         return wanted.gpu_count
-    name = wanted.accelerator or NVIDIA
+    name = _device(wanted)
     for amounts in (wanted.limits, wanted.requests):
         if (text := (amounts or {}).get(name, "")).isdecimal():
             return int(text)

@@ -94,6 +94,23 @@ def test_what_the_user_says_stands(registry: Registry) -> None:
     assert "as you say" in done.err
 
 
+def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    call = ("--flavor", "openshift-ai-3", "--runtime", "vllm", "--hardware-profile", "large", "--gpu", "256MiB")
+    done = render(place, *call)
+    assert "resources" not in model_of(done)
+    assert "args" not in model_of(done)
+    assert "the hardware profile decides how many GPUs there are" in done.err
+    assert render(place, *call, "--gpu-count", "1").code == 6
+
+
+def test_a_slice_of_a_gpu_tells_its_memory(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--limits", "nvidia.com/mig-1g.5gb=1")
+    assert "that vLLM has on each" in done.err
+    assert "nvidia.com/gpu" not in model_of(done)["resources"]["limits"]
+
+
 def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     done = render(place, "--gpu", "256MiB")

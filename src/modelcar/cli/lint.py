@@ -29,7 +29,7 @@ _ROUNDS = 5
 """So often --fix looks again: a field that has its right name now may have a wrong value."""
 
 
-@click.command()
+@click.command(short_help="Find what is wrong with KServe's objects in YAML.")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--fix", is_flag=True, help="Make the fixes that are safe, in the files; no other byte changes.")
 @click.option("--strict", is_flag=True, help="End with 1 on warnings too.")
