@@ -240,6 +240,7 @@ def _look(
         tag=location.tag,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
+        no_model=why if facts is None and not served(None, _model_files(tree)).format else "",
         **_access(tree),
     )
     return replace(

@@ -90,7 +90,10 @@ def prepare(
     choices = _choose(wanted, plain, checked, force)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(gpu_count=choices.gpu_count, model_format=None if plain.llm else choices.model_format)
+    chosen = Deployment(
+        gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices),
+        model_format=None if plain.llm else choices.model_format,
+    )
     rendered = render(
         wanted,
         chosen=chosen,
@@ -98,7 +101,7 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
-    return Prepared(rendered, checked, choices, _warnings(checked))
+    return Prepared(rendered, checked, choices, _warnings(wanted, checked))
 
 
 def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
@@ -166,13 +169,24 @@ def _vllm(wanted: Deployment, plain: Settled) -> Version | None:
     return None
 
 
-def _warnings(checked: Checked | None) -> tuple[str, ...]:
+def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> int | None:
+    """One device where vLLM serves the model, or a GPU was named, and nobody says how many."""
+    if _gpu_count(wanted) is not None or wanted.accelerator or wanted.hardware_profile:
+        return None
+    name = (choices.model_format or "").partition(":")[0].lower()
+    is_known = checked is not None and checked.facts is not None and name in BY_VLLM
+    return 1 if is_known or wanted.gpu else None
+
+
+def _warnings(wanted: Deployment, checked: Checked | None) -> tuple[str, ...]:
     if checked is None:
         return ()
     if checked.unchecked:
+        fits = f", and whether it fits on {wanted.gpu} neither" if wanted.gpu else ""
         return (
-            f"whether KServe will take {checked.name} is not checked: {checked.unchecked}; it is written as it was "
-            "given, and nothing was chosen by the model",
+            f"whether KServe will take {checked.name} is not checked{fits}: {checked.unchecked}; it is written as it "
+            "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)
-    return tuple(str(f) for f in checked.findings if f.severity in told and f.concerns(checked.scheme))
+    found = (one for one in checked.findings if one.severity in told and one.concerns(checked.scheme))
+    return tuple(f"{checked.name}: {one}" for one in found)

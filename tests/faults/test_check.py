@@ -440,7 +440,7 @@ def layers_of(count: int) -> list[Layer]:
 
 
 def test_more_layers_than_engines_mount(registry: Registry) -> None:
-    assert found(publish(registry, SHELL, *layers_of(130)))["warning"] == ["many-layers", "many-layers"]
+    assert found(publish(registry, SHELL, *layers_of(130)))["warning"] == ["many-layers", "many-layers", "model"]
 
 
 def test_a_compressed_layer_is_read_once(registry: Registry) -> None:

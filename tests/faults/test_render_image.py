@@ -12,7 +12,7 @@ import yaml
 from tests.checkpoints import gguf
 from tests.cli import Done, modelcar
 from tests.doubles.registry import Refuse, Registry, Silence
-from tests.faults.test_check import MODEL, SHELL
+from tests.faults.test_check import CONFIG, MODEL, SHELL
 from tests.images import publish
 from tests.pushing import REPO, write_login
 from tests.unit.image.tars import file, tar
@@ -134,7 +134,7 @@ def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) 
     place = publish(registry, MODEL)
     done = render(place)
     assert done.code == 0
-    assert "warning: KServe runs a shell line in it, and there is no sh, ln, sleep" in done.err
+    assert ": KServe runs a shell line in it, and there is no sh, ln, sleep" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (6, "")
     assert "there is no sh" in done.error
@@ -168,9 +168,30 @@ def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fa
     if code != 7 or not isinstance(fault, Silence):
         done = render(place)
         assert model_of(done)["storageUri"] == f"oci://{place}"
-        assert f"warning: whether KServe will take {place} is not checked: " in done.err
+        assert f"warning: whether KServe will take {place} is not checked" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")
+
+
+def test_a_gpu_is_asked_for_also_where_nobody_can_look(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    assert model_of(render(place))["resources"]["limits"]["nvidia.com/gpu"] == "1"  # vLLM serves it
+    registry.fault(Refuse(503), path="/manifests/", times=None)
+    done = render(place, "--gpu", "L4")
+    assert model_of(done)["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "whether it fits on L4 neither" in done.err
+    assert "nvidia.com/gpu" not in model_of(render(place)).get("resources", {}).get("limits", {})
+
+
+def test_a_model_with_a_missing_part_is_a_warning(registry: Registry) -> None:
+    index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}'
+    place = publish(
+        registry, SHELL, tar(file("models/config.json", CONFIG), file("models/model.safetensors.index.json", index))
+    )
+    assert "which isn't there" in render(place).err
+    done = modelcar("check", place)
+    assert done.code == 0
+    assert "KServe will take it in modelcar mode (oci://); see the warning." in done.out
 
 
 def test_off_asks_nobody(registry: Registry) -> None:

@@ -56,6 +56,17 @@ def test_a_second_copy_writes_nothing_and_another_replaces_them(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.tar"]
 
 
+def test_another_size_and_one_file_again(original: str, pieces: list[Path], tmp_path: Path) -> None:
+    target = f"oci-archive:{tmp_path}/out/x.tar:1"
+    done = modelcar("copy", "--split", "200kB", original, target)
+    smaller = sorted((tmp_path / "out").iterdir())
+    assert len(smaller) < len(pieces)
+    assert f"in {len(smaller)} pieces: x.tar.part001 to x.tar.part00{len(smaller)}" in done.err
+    assert modelcar("copy", original, target).code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.tar"]
+    assert verify_image(target).problems == ()
+
+
 def test_a_missing_piece_is_named(pieces: list[Path], tmp_path: Path) -> None:
     pieces[1].unlink()
     done = modelcar("verify", f"oci-archive:{tmp_path}/out/x.tar")

@@ -114,8 +114,16 @@ def _verdict(done: Checked) -> str:
     mode = _NAMES[done.scheme]
     if done.failures:
         return f"KServe won't serve it in {mode} mode ({done.scheme}://)."
-    unknown = any(f.severity == "not checked" and f.concerns(done.scheme) for f in done.findings)
+    concerning = [f.severity for f in done.findings if f.concerns(done.scheme)]
+    if "warning" in concerning:
+        return f"KServe will take it in {mode} mode ({done.scheme}://); see the {_count(concerning)}."
+    unknown = "not checked" in concerning
     return f"Nothing is wrong in {mode} mode ({done.scheme}://)" + (", as far as was looked." if unknown else ".")
+
+
+def _count(severities: list[Any]) -> str:
+    count = severities.count("warning")
+    return "warning" if count == 1 else f"{count} warnings"
 
 
 def _as_dict(done: Checked) -> dict[str, Any]:

@@ -96,4 +96,6 @@ def copy(
                 f"took {show.duration(result.seconds)}",
             ]
             click.echo(", ".join(parts), err=True)
+            if len(result.pieces) > 1:
+                click.echo(f"in {len(result.pieces)} pieces: {result.pieces[0]} to {result.pieces[-1]}", err=True)
         click.echo(result.reference)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from modelcar.errors import NetworkError, NotFound, Refused, UsageError
 from modelcar.events import Cancel, Copied, Listener, Warned, one_at_a_time
@@ -64,6 +65,7 @@ class CopyResult:
         there: Bytes that were there already.
         referrers: Artifacts that went along.
         seconds: Wall time.
+        pieces: Names of the files that an archive was left in, where it was to be split.
     """
 
     reference: str
@@ -73,6 +75,7 @@ class CopyResult:
     there: int
     referrers: int
     seconds: float
+    pieces: tuple[str, ...] = ()
 
 
 class Copier:
@@ -120,9 +123,10 @@ class Copier:
             self._complete([graph, *attached], held)
             self._attach(graph, attached)
             self._tag(graph.root)
+            pieces: list[Path] = []
             if self._options.split is not None and isinstance(archive, ArchiveStore):
-                archive.split(self._options.split)
-            return self._result(graph.root.digest, len(attached))
+                pieces = archive.split(self._options.split)
+            return self._result(graph.root.digest, len(attached), pieces)
         finally:
             self._patience.cancel.set()
             self._target.store.close()
@@ -213,6 +217,8 @@ class Copier:
             return
         moved = self._transfer.moved
         is_changed = self._is_changed or moved.sent or moved.mounted or is_marked_otherwise(target)
+        if isinstance(target.store, ArchiveStore) and not target.store.lies_as(self._options.split):
+            is_changed = True
         if not is_changed and tag_names(target) == root.digest:
             return
         self._check_no_other(root.digest)  # once more: somebody else may have been faster
@@ -222,13 +228,14 @@ class Copier:
             hint = f"the image is there without it, and can be deployed as {target.store.name}@{root.digest}"
             raise Refused(error.what, hint) from None
 
-    def _result(self, digest: Digest, referrers: int) -> CopyResult:
+    def _result(self, digest: Digest, referrers: int, pieces: list[Path]) -> CopyResult:
         moved = self._transfer.moved
         target = self._target
         reference = str(target) if target.digest else f"{target}@{digest}"
         seconds = round(time.monotonic() - self._started, 3)
         self._listener(Copied(reference, digest, moved.sent, moved.mounted, moved.there, referrers, seconds))
-        return CopyResult(reference, digest, moved.sent, moved.mounted, moved.there, referrers, seconds)
+        names = tuple(path.name for path in pieces)
+        return CopyResult(reference, digest, moved.sent, moved.mounted, moved.there, referrers, seconds, names)
 
 
 def _of_platform(source: Location, stored: StoredManifest, wanted: Platform) -> StoredManifest:

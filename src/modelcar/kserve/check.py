@@ -81,6 +81,7 @@ class Seen:
         leading_out: Symbolic links of the model to what a runtime has not.
         folder: Where below `/models` the model is.
         partly_seen: For each layer of which not all was read, why.
+        no_model: Why no model was found, or it can't be read; empty where it can.
     """
 
     traits: modes.Traits
@@ -93,11 +94,12 @@ class Seen:
     leading_out: tuple[str, ...] = ()
     folder: str = ""
     partly_seen: tuple[str, ...] = field(default=(), repr=False)
+    no_model: str = ""
 
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
     """All findings on an image: those of the modes first."""
-    return (*_modes(seen.traits), *_architecture(seen), *_layers(seen), *_access(seen), *_others(seen))
+    return (*_modes(seen.traits), *_architecture(seen), *_layers(seen), *_access(seen), *_model(seen), *_others(seen))
 
 
 def failures(found: Sequence[Finding], scheme: Scheme) -> list[Finding]:
@@ -124,6 +126,14 @@ def _architecture(seen: Seen) -> Iterator[Finding]:
             f"it is for {', '.join(seen.platforms)}, and the nodes are taken to be {seen.wanted}",
             "build it for that platform, or say --arch where the nodes are others",
         )
+
+
+def _model(seen: Seen) -> Iterator[Finding]:
+    """KServe would mount it all the same, and its runtime then fails."""
+    if seen.no_model:
+        severity = Severity.UNCHECKED if seen.partly_seen else Severity.WARNING
+        fix = "" if seen.partly_seen else "compare it with its source: modelcar verify"
+        yield Finding("model", severity, None, f"the model in it can't be told: {seen.no_model}", fix)
 
 
 def _layers(seen: Seen) -> Iterator[Finding]:

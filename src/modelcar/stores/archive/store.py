@@ -119,13 +119,26 @@ class ArchiveStore(IndexedStore):
         writer.finish(encode_index(Index(2, tuple(descriptor for descriptor, _ in every), media.OCI_INDEX)))
         self._writer, self._known, self._is_lost = None, None, False
         self._attached.clear()
+        for left in pieces_of(Path(os.path.realpath(self._path))):
+            left.unlink(missing_ok=True)  # of what was there before
 
     def delete_tag(self, tag: str, digest: Digest) -> bool:
         """See `Store.delete_tag`: an archive is replaced as a whole, and nothing else is done to it."""
         raise Refused(f"{self.name} is one file, of which no tag can be taken away", "remove the file")
 
-    def split(self, size: int) -> None:
+    def lies_as(self, split: int | None) -> bool:
+        """Whether the archive is there as one file (None), or in pieces of so many bytes."""
+        with in_our_words(self.name, "read", "check its permissions"):
+            path = Path(os.path.realpath(self._path))
+            if path.exists():
+                return split is None or path.stat().st_size <= split
+            pieces = pieces_of(path)
+            return split is not None and bool(pieces) and pieces[0].stat().st_size == split
+
+    def split(self, size: int) -> list[Path]:
         """Leave the archive in pieces of at most `size` bytes: FILE.part001 and so on. Read, they are one.
+
+        Returns the pieces, or the file where it isn't larger.
 
         Raises:
             Refused: There would be too many; the archive is there as a whole then. A full disk.
@@ -134,13 +147,13 @@ class ArchiveStore(IndexedStore):
         with in_our_words(self.name, "split", "copy it again"):
             path = Path(os.path.realpath(self._path))
             if not path.exists():
-                return  # it is in pieces, and nothing of it had to be written
+                return pieces_of(path)  # nothing of it had to be written
             if path.stat().st_size > MOST_PIECES * size:
                 raise Refused(
                     f"{self.name} would be more than {MOST_PIECES} pieces of {size:,} bytes", "name a larger size"
                 )
-            split(path, size)
             self._known = None
+            return split(path, size)
 
     def close(self) -> None:
         """See `Store.close`."""
