@@ -155,3 +155,9 @@ def test_an_image_by_olot(tmp_path: Path) -> None:
     assert modelcar("ls", place).out.splitlines() == ["config.json", "w.safetensors"]
     assert modelcar("pull", place, tmp_path / "out").code == 0
     assert read_files(tmp_path / "out") == {"config.json": b"{}", "w.safetensors": WEIGHTS}
+    copied = f"oci-archive:{tmp_path}/copy.tar:1"
+    assert modelcar("copy", "--quiet", place, copied).out.rpartition("@")[2].strip() == read_image(place).digest
+    assert modelcar("verify", copied, "--source", model).code == 0
+    assert "files: 2 the same" in modelcar("diff", place, copied).out
+    assert json.loads(modelcar("inspect", place, "--format", "json").out)["kserve"]
+    assert modelcar("check", place, "--mode", "native").code == 0
