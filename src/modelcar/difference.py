@@ -7,6 +7,7 @@ both images have, keys of modelcar's layers, which can be made anew from a sourc
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -165,7 +166,7 @@ def compare_sides(old: _Side, new: _Side, options: DiffOptions) -> Difference:
     )
 
 
-class _Side:
+class _Side(ABC):
     """One of the two. `tree` is an image's."""
 
     tree: ImageTree | None = None
@@ -176,13 +177,13 @@ class _Side:
         """What of it wasn't looked at."""
         return []
 
+    @abstractmethod
     def views(self, other: _Side) -> Mapping[str, FileView]:
         """Its files, with marks that can be held against those of the other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stream(self, path: str) -> Iterator[bytes]:
         """The content of a file."""
-        raise NotImplementedError
 
     def stated(self, path: str) -> str | None:
         """The digest that is stated of a file."""

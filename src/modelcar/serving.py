@@ -19,7 +19,7 @@ from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
 from modelcar.kserve.runtimes import NVIDIA
 from modelcar.kserve.secrets import SecretValues
-from modelcar.kserve.settle import Settled
+from modelcar.kserve.settle import Settled, settle
 from modelcar.kserve.versions import Version, parse_version
 from modelcar.settings import Access
 
@@ -85,7 +85,7 @@ def prepare(
         NotFound: No such image, or a file that isn't there.
         Denied, NetworkError: With `image_check` at `require`.
     """
-    plain = render(wanted).settled  # all that is wrong by itself is told before a registry is asked
+    plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
     checked = _look(wanted, plain, image_check, access)
     choices = _choose(wanted, plain, checked, force)
     if choices.args:

@@ -19,6 +19,7 @@ from modelcar.oci import Digest, media
 from modelcar.oci.attached import cosign_tags
 from tests.artifacts import listed, place, put_artifact
 from tests.cli import end_of, image, modelcar, started, wait_for
+from tests.disks import mounted_disk
 from tests.doubles.registry import Amend, Basic, CutAnswer, CutBody, Delay, Do, Quirks, Refuse, Registry
 from tests.models import model_files, write_files
 
@@ -296,12 +297,7 @@ def test_a_stopped_copy_says_so(target: Registry, original: str) -> None:
 
 
 def test_a_full_disk_keeps_what_is_whole(original: str, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tests", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with mounted_disk(tmp_path / "disk", "3m") as disk:
         done = modelcar("copy", "--workers", "1", original, f"oci:{disk}/out:1")
         assert done.code == 6
         assert done.error.startswith(f"oci:{disk}/out: the disk is full; free some space")
@@ -311,8 +307,6 @@ def test_a_full_disk_keeps_what_is_whole(original: str, tmp_path: Path) -> None:
         assert {path.name for path in (disk / "out").iterdir()} == {"blobs", "index.json", "oci-layout"}
         subprocess.run(["mount", "-o", "remount,size=9m", disk], check=True)
         assert modelcar("copy", original, f"oci:{disk}/out:1").code == 0
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_two_writers_of_one_layout_at_once_lose_nothing(original: str, tmp_path: Path) -> None:

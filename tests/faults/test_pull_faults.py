@@ -20,6 +20,7 @@ from modelcar.image.parts import NAME, Parts
 from modelcar.image.pull import _check_names, _io_error
 from modelcar.oci import digest_of, media
 from tests.cli import modelcar, started, wait_for
+from tests.disks import mounted_disk
 from tests.doubles.registry import Amend, CutAnswer, Do, Refuse, Registry
 from tests.images import publish
 from tests.models import read_files, write_files
@@ -160,15 +161,8 @@ def test_case_collisions_on_a_real_file_system(registry: Registry, tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tests", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with mounted_disk(tmp_path / "disk", "5m") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_disk_that_is_too_small_is_known_before(place: str, registry: Registry, small_disk: Path) -> None:

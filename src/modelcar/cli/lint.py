@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -143,19 +142,10 @@ def _fix(texts: list[Text], result: Result, again: Callable[[], Result]) -> Resu
 
 
 def _write(text: Text) -> None:
-    """Put a file's new content in its place at once, or not at all."""
-    import tempfile
+    from modelcar.cli.files import replace_file
 
     path = Path(text.name).resolve()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
-        try:
-            beside.write(text.data)
-            beside.flush()
-            os.fchmod(beside.fileno(), path.stat().st_mode & 0o7777)
-            Path(beside.name).replace(path)
-        except BaseException:
-            Path(beside.name).unlink(missing_ok=True)
-            raise
+    replace_file(path, text.data, path.stat().st_mode & 0o7777)
 
 
 def _read(name: str) -> Text:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,17 +275,9 @@ def _docker_config(settled: Settled, authfile: Path | None) -> str:
 
 
 def _save(path: Path, wanted: Sequence[Deployment]) -> None:
-    """Replace the file at once."""
+    from modelcar.cli.files import replace_file
     from modelcar.kserve.deployment import as_values
     from modelcar.kserve.write import as_yaml
 
     text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".modelcar-", delete=False) as made:
-        try:
-            made.write(text)
-            made.flush()
-            Path(made.name).chmod(0o644)
-            Path(made.name).replace(path)
-        except BaseException:
-            Path(made.name).unlink()
-            raise
+    replace_file(path, text.encode(), 0o644)
