@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes
+from modelcar.cli.options import access_options, make_access, notes, text_or_json
 
 if TYPE_CHECKING:
     from modelcar.check import Checked
@@ -28,7 +28,7 @@ _NAMES = {scheme: mode for mode, scheme in _MODES.items()}
 )
 @click.option("--arch", metavar="ARCH", default="amd64", show_default=True, help="Architecture of the nodes.")
 @click.option("--full", is_flag=True, help='Read on where else the rest would be "not checked".')
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@text_or_json
 @access_options
 @click.pass_context
 def check(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, folders, make_access, selection_options
+from modelcar.cli.options import access_options, folders, gguf_file, make_access, selection_options, text_or_json
 
 if TYPE_CHECKING:
     from modelcar.difference import Difference
@@ -29,9 +29,9 @@ _LONGEST_VALUE = 100
 @selection_options
 @click.option("--full", is_flag=True, help="Read large files too where nothing else tells whether they changed.")
 @click.option("--exit-code", is_flag=True, help="End with 1 where a difference was found, as git diff does.")
-@click.option("--file", metavar="NAME", help="Where several GGUF models are, look at this one.")
+@gguf_file
 @click.option("--platform", metavar="OS/ARCH", help="Of multi-platform images, take this one.  [default: the first]")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@text_or_json
 @access_options
 def diff(
     old: str,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, folders, make_access
+from modelcar.cli.options import access_options, folders, gguf_file, make_access, of_platform, text_or_json
 
 if TYPE_CHECKING:
     from modelcar.look import Looked
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="As vLLM's; auto is 16 bits, or FP8 where the checkpoint asks for it.",
 )
-@click.option("--file", metavar="NAME", help="Where several GGUF models are, look at this one.")
-@click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, take this one.  [default: the first]")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@gguf_file
+@of_platform
+@text_or_json
 @access_options
 def fit(
     model: str,

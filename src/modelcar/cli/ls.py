@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes
+from modelcar.cli.options import access_options, make_access, notes, text_or_json
 
 if TYPE_CHECKING:
     from modelcar.image import ImageFile, ImageTree
@@ -27,7 +27,7 @@ _TYPES = {"folder": stat.S_IFDIR, "symlink": stat.S_IFLNK, "other": 0}
 @click.option(
     "--platform", metavar="OS/ARCH", help="Of a multi-platform image, look at this one.  [default: the first]"
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@text_or_json
 @access_options
 def ls(
     reference: str,

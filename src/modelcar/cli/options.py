@@ -47,6 +47,12 @@ class Pair(click.ParamType[tuple[str, str]]):
         return key, rest
 
 
+text_or_json = click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+of_platform = click.option(
+    "--platform", metavar="OS/ARCH", help="Of a multi-platform image, take this one.  [default: the first]"
+)
+gguf_file = click.option("--file", metavar="NAME", help="Where several GGUF models are, look at this one.")
+
 _REGISTRY = (
     click.option(
         "--ca-file",

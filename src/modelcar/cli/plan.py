@@ -8,7 +8,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.build import build_options, plan_text
-from modelcar.cli.options import access_options, folders, image_options, selection_options
+from modelcar.cli.options import access_options, folders, image_options, selection_options, text_or_json
 
 
 @click.command(short_help="Show what a build would put where.")
@@ -16,7 +16,7 @@ from modelcar.cli.options import access_options, folders, image_options, selecti
 @click.argument("target", required=False)
 @selection_options
 @image_options
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@text_or_json
 @access_options
 def plan(source: str, target: str | None, format: str, **values: Any) -> None:
     """Show what a build of SOURCE would put where, how big it is, and with TARGET what of it is new.

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes
+from modelcar.cli.options import access_options, make_access, notes, of_platform
 
 
 @click.command(short_help="Write an image's model files into a folder.")
@@ -17,7 +17,7 @@ from modelcar.cli.options import access_options, make_access, notes
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--include", multiple=True, metavar="GLOB", help="Take only files that match; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files that match; repeatable.")
-@click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, take this one.  [default: the first]")
+@of_platform
 @click.option(
     "--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="Layers in flight."
 )

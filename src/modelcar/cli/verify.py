@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, folders, make_access
+from modelcar.cli.options import access_options, folders, make_access, text_or_json
 from modelcar.errors import ContentMismatch
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SHOWN = 3
     help="Compare the files with this folder or hf://OWNER/NAME[@REVISION].  [default: what the image names]",
 )
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Layers at a time.  [default: processors]")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@text_or_json
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what is wrong.")
 @access_options
 def verify(
