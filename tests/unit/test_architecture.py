@@ -156,6 +156,16 @@ def test_only_what_is_needed_is_imported(code: str) -> None:
     assert not modules_after(code) & slow
 
 
+def test_a_command_doesn_t_wait_for_the_others() -> None:
+    code = "from modelcar.cli.app import app\napp.main(['lint', '/dev/null'], standalone_mode=False)"
+    loaded = modules_after(code)
+    assert "modelcar.kserve.lint.run" in loaded
+    assert {name for name in loaded if name.startswith("modelcar.cli.")} <= {
+        "modelcar.cli.app", "modelcar.cli.lint", "modelcar.cli.options", "modelcar.cli.show",
+    }  # fmt: skip
+    assert not loaded & {"urllib3", "modelcar.events", "modelcar.oci", "modelcar.stores"}
+
+
 def test_a_folder_into_a_layout_needs_no_hub() -> None:
     loaded = modules_after("import modelcar.build.builder, modelcar.sources.folder, modelcar.stores.layout")
     assert not loaded & {"huggingface_hub", "httpx2", "rich", "yaml", "modelcar.stores.registry"}
