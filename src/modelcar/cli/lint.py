@@ -211,7 +211,9 @@ def _print(result: Result, format: str) -> None:
     elif format == "sarif":
         from importlib.metadata import version
 
-        show.as_json(output.as_sarif(result, version("modelcar")))
+        from modelcar.kserve.lint.sarif import as_sarif
+
+        show.as_json(as_sarif(result, version("modelcar")))
     else:
         lines: Any = output.as_github if format == "github" else output.as_lines
         text = "\n".join(show.name(line) for line in lines(result.findings))
