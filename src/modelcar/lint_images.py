@@ -11,7 +11,10 @@ from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.service import Service
 from modelcar.settings import Access
 
-REFUSED, MISSING, UNCHECKED = "image-refused", "image-missing", "image-unchecked"
+REFUSED, MISSING, UNCHECKED, DOUBTFUL = "image-refused", "image-missing", "image-unchecked", "image-doubtful"
+
+_LATEST = "latest"
+"""What `check` says of the tag, lint says without looking."""
 
 
 def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, Report], None]:
@@ -54,9 +57,11 @@ def _told(done: Checked) -> list[tuple[str, str, str]]:
     if done.unchecked:
         return [(UNCHECKED, f"{done.name} was not looked at: {done.unchecked}", "")]
     wrong = [(REFUSED, f"{done.name}: {one.reason}", one.fix) for one in done.failures]
-    unseen = [
-        (UNCHECKED, f"{done.name}: {one.reason}", one.fix)
+    return wrong + [
+        (_RULES[one.severity], f"{done.name}: {one.reason}", one.fix)
         for one in done.findings
-        if one.severity is Severity.UNCHECKED and one.concerns(done.scheme)
+        if one.severity in _RULES and one.concerns(done.scheme) and one.rule != _LATEST
     ]
-    return wrong + unseen
+
+
+_RULES = {Severity.UNCHECKED: UNCHECKED, Severity.WARNING: DOUBTFUL}

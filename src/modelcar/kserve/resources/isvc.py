@@ -29,7 +29,7 @@ _MODEL_CLASSES = {
     "mlflow": "mlserver_mlflow.MLflowRuntime",
     "onnx": "mlserver_onnx.OnnxModel",
 }
-"""MLServer's own names of what loads a format: those that KServe's webhook writes (pkg/constants, `MLServerModelClass…`);
+"""MLServer's own names of what loads a format: those that KServe's webhook writes (pkg/constants);
 for ONNX, which OpenShift AI's MLServer has besides, opendatahub-io/MLServer, runtimes/onnx."""
 
 
