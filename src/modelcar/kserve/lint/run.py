@@ -16,9 +16,15 @@ from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, obj
 from modelcar.kserve.lint.parsing import Unparsable, parse
 from modelcar.kserve.lint.rules_connections import check_connection, check_secret
 from modelcar.kserve.lint.rules_model import check_blocked, check_sources
-from modelcar.kserve.lint.rules_modes import check_dashboard, check_deadline, check_llm, check_mode
+from modelcar.kserve.lint.rules_modes import (
+    check_dashboard,
+    check_deadline,
+    check_llm,
+    check_mode,
+    check_strategy,
+)
 from modelcar.kserve.lint.rules_names import check_labels, check_names, check_same
-from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas
+from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas, check_volumes
 from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
 from modelcar.kserve.lint.schema import Checker
 from modelcar.kserve.lint.service import Service, is_runtime
@@ -38,7 +44,7 @@ _OTHERS = frozenset(
 """KServe's kinds that lint passes over (KSERVE.md 5)."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
-    check_mode, check_deadline, check_dashboard, check_llm,
+    check_volumes, check_mode, check_deadline, check_strategy, check_dashboard, check_llm,
 )  # fmt: skip
 
 
