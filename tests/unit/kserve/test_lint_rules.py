@@ -82,6 +82,9 @@ def test_where_and_how(tmp_path: Path) -> None:
         (service("storageURI: x,", uri=""), "did you mean storageUri?"),
         (service(predictor="storageUri: x,"), "it belongs into model"),
         (service().replace("spec: {predictor", "spec: {minReplicas: 1, predictor"), "it belongs into predictor"),
+        (service().replace("spec: {predictor", "spec: {args: [], predictor"), "it belongs into predictor.model"),
+        (service("imagePullSecrets: [{name: x}],"), "it belongs beside model, not into it"),
+        (service("resources: {nvidia.com/gpu: 1},"), rules()["unknown-field"].fix),
         (service("qqqqqq: x,"), rules()["unknown-field"].fix),
     ],
 )

@@ -78,6 +78,10 @@ class Checker:
             self._near[key] = _near(text, type_.fields or {})
         return self._near[key]
 
+    def is_above(self, field: str, type_: str) -> bool:
+        """Whether what holds an object of a type also has this field."""
+        return any(field in fields and type_ in fields.values() for fields in self._fields.types.values())
+
     @property
     def kinds(self) -> Mapping[str, str]:
         """The type of each kind, by `apiVersion/kind`."""
@@ -235,10 +239,9 @@ class _Walk:
             self._add("unknown-field", key, "")
             return
         place = name or "the object"
-        inner = [field for field in ("model", "metadata", "spec", "predictor") if text in self._below(fields, field)]
         message = f"{place} has no field {_short(text)}: the API server drops it without a word"
-        if inner:
-            self._add("unknown-field", key, message, f"it belongs into {inner[0]}")
+        if where := self._elsewhere(text, type_, name):
+            self._add("unknown-field", key, message, f"it belongs {where}")
         elif near:
             present = {self._document.value(other) for other, _ in self._document.items(mapping)}
             safe = near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
@@ -246,6 +249,17 @@ class _Walk:
             self._add("unknown-field", key, message, f"did you mean {near}?", edit)
         else:
             self._add("unknown-field", key, message)
+
+    def _elsewhere(self, text: str, type_: _Type, name: str) -> str:
+        """Where a field belongs that stands too high or too low; empty where that isn't known."""
+        fields = type_.fields or {}
+        for place in ("model", "metadata", "spec", "predictor"):
+            if text in self._below(fields, place):
+                return f"into {place}"
+        predictor = self._checker.type_of(fields["predictor"]) if "predictor" in fields else None
+        if predictor is not None and text in self._below(predictor.fields or {}, "model"):
+            return "into predictor.model"
+        return f"beside {name}, not into it" if self._checker.is_above(text, type_.name) else ""
 
     def _below(self, fields: dict[str, str], name: str) -> dict[str, str]:
         return self._checker.type_of(fields[name]).fields or {} if name in fields else {}
