@@ -34,9 +34,9 @@ def as_sarif(result: Result, version: str) -> dict[str, Any]:
     known = list(rules().values())
     places = {rule.id: index for index, rule in enumerate(known)}
     files = {
-        found.file: File(("\ufeff" if document.bom else "") + document.text)
-        for found in result.findings
-        if (document := result.documents.get(found.file)) is not None
+        name: File(("\ufeff" if document.bom else "") + document.text)
+        for name in dict.fromkeys(found.file for found in result.findings)
+        if (document := result.documents.get(name)) is not None
     }
     return {
         "$schema": _SCHEMA,

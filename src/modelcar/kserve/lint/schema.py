@@ -230,7 +230,6 @@ class _Walk:
         self._add("wrong-type", node, message, fix, edit)
 
     def _unknown(self, mapping: int, key: int, text: str, type_: _Type, name: str) -> None:
-        fields = type_.fields or {}
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
