@@ -154,6 +154,18 @@ def test_a_bomb_is_read_in_no_time() -> None:
     assert document.plain(document.roots[0])["kind"] == "InferenceService"
 
 
+def test_many_objects_with_anchors_are_read_in_no_time() -> None:
+    """Each object costs what is in it, whatever is in the rest of the file."""
+    one = "---\n" + service("env: [{name: A, value: &x a}, {name: B, value: *x}],")
+    result = lint([Text("x.yaml", (one * 4000).encode())], Aim(), ignored=["duplicate-object"])
+    assert (result.objects, result.findings) == (4000, [])
+
+
+def test_many_placeholders_in_one_line_are_read_in_no_time() -> None:
+    args = ", ".join(['"--served-model-name={{.Name}}"'] * 50_000)
+    assert not result_of(service(f"args: [{args}],")).findings
+
+
 def test_a_chain_of_anchors_ends() -> None:
     lines = ["x0: &x0 {a: 1}"] + [f"x{n}: &x{n} {{a: *x{n - 1}}}" for n in range(1, 5000)]
     result = result_of(service().rstrip() + "\n" + "\n".join(lines) + "\n")

@@ -35,8 +35,7 @@ LARGEST = 10_000_000
 _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
 _BLOCK = re.compile(r"\{[{%]")
-_BEFORE_BLOCK = re.compile(r"(?:^|[:-][ \t]|[\[,{])[ \t]*\Z")
-"""What stands in a line before a template's block that isn't in quotes."""
+_COMMENT = re.compile(r"[ \t]*#")
 _OTHERS = frozenset(
     {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
      "LocalModelNodeGroup", "TrainedModel"}
@@ -167,18 +166,18 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
 def _blocks(text: str) -> Iterator[int]:
     """Where a template's blocks begin that aren't in quotes."""
     for found in _BLOCK.finditer(text):
-        start = found.start()
-        line = text.rfind("\n", 0, start) + 1
-        line = max(text.rfind("\r", line, start) + 1, line)
-        if _BEFORE_BLOCK.search(text[line:start]):
+        start = at = found.start()
+        while at and text[at - 1] in " \t":
+            at -= 1
+        if not at or text[at - 1] in "\r\n[,{" or (at < start and text[at - 1] in ":-"):
             yield start
 
 
 def _is_commented(document: Document, offset: int) -> bool:
     """Whether a place is behind a `#` that begins a comment."""
     _, column = document.position(offset)
-    before = document.text[offset - column + 1 : offset]
-    return before.lstrip().startswith("#") or " #" in before
+    line = offset - column + 1
+    return _COMMENT.match(document.text, line) is not None or document.text.find(" #", line, offset) >= 0
 
 
 def _notes(document: Document) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Checker:
         self._report = report
         self._types: dict[str, _Type] = {}
         self._seen: dict[int, set[int]] = {}
+        self._shared: dict[int, frozenset[int]] = {}
         self._near: dict[tuple[str, str], str] = {}
         self.unchecked = 0
         """Fields that stand where not every field is known."""
@@ -51,8 +52,18 @@ class Checker:
             parameters: It is a Template's: `${{X}}` may become anything.
         """
         document = root.document
-        walk = _Walk(self, document, partial, parameters, self._seen.setdefault(id(document), set()))
+        if id(document) not in self._seen:
+            self._seen[id(document)], self._shared[id(document)] = set(), frozenset(document.aliases.values())
+        walk = _Walk(self, document, partial, parameters)
         walk.run(root.index, self.type_of(type_))
+
+    def seen(self, document: Document) -> set[int]:
+        """The nodes of a document that something points to and that were visited."""
+        return self._seen[id(document)]
+
+    def shared(self, document: Document) -> frozenset[int]:
+        """The nodes of a document that something points to."""
+        return self._shared[id(document)]
 
     def type_of(self, word: str) -> _Type:
         """A type by its word."""
@@ -96,14 +107,14 @@ class Checker:
 class _Walk:
     """One object's visit."""
 
-    def __init__(self, checker: Checker, document: Document, partial: bool, parameters: bool, seen: set[int]) -> None:
+    def __init__(self, checker: Checker, document: Document, partial: bool, parameters: bool) -> None:
         self._checker = checker
         self._report = checker.report
         self._document = document
         self._partial = partial
         self._parameters = parameters
-        self._seen = seen
-        self._shared = set(document.aliases.values())
+        self._seen = checker.seen(document)
+        self._shared = checker.shared(document)
         self._waiting: list[tuple[int, _Type, str]] = []
 
     def run(self, root: int, type_: _Type) -> None:
