@@ -19,6 +19,7 @@ _HINTS = frozenset("+-.0123456789~yYnNtTfFoO")
 """What a scalar that is no string begins with."""
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _PREFIXED = re.compile(r"[-+]?0[xXbBoO]")
+_BETWEEN = re.compile("(?<=[0-9])_(?=[0-9])")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _LARGEST = 2**64
 """From here on Go has no whole number, and takes a fraction."""
@@ -50,7 +51,7 @@ def plain_type(text: str) -> str:
         return "integer"
     digits = text.replace("_", "")
     if text[0] == ".":
-        digits = text  # Go reads these as they are, and takes no "_"
+        digits = _BETWEEN.sub("", text)  # here Go itself reads, and takes a "_" between digits only
     if _INTEGER.fullmatch(digits):
         if len(digits) < 19 or abs(integer_of(digits) or _LARGEST) < _LARGEST:
             return "integer"
