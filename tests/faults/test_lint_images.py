@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.faults.test_check import CONFIG, MODEL, SHELL, WEIGHTS
 from tests.images import publish
 from tests.pushing import REPO, write_login
 from tests.unit.image.tars import file, folder, tar
-from tests.unit.kserve.lint_examples import service
+from tests.unit.kserve.lint_examples import secret, service
 
 
 @pytest.fixture
@@ -104,6 +105,16 @@ def test_an_image_is_looked_at_once(registry: Registry, tmp_path: Path) -> None:
     registry.forget_requests()
     findings(tmp_path, one + "---\n" + service(uri=f"oci://{place}", name="two"))
     assert len(registry.requests) == single
+
+
+def test_the_image_of_a_connection_is_looked_at(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, MODEL)
+    connected = service(uri="", annotations="{opendatahub.io/connections: c}")
+    text = connected + secret(f"{{URI: 'oci://{place}'}}")
+    found = findings(tmp_path, text)["image-refused"]
+    assert text.splitlines()[found["line"] - 1][found["column"] - 1 :].startswith("'oci://")
+    encoded = base64.b64encode(f"oci://{place}".encode()).decode()
+    assert "image-refused" in findings(tmp_path, connected + secret("{}", more=f"data: {{URI: {encoded}}}"))
 
 
 def test_without_the_flag_nobody_is_asked(registry: Registry, tmp_path: Path) -> None:

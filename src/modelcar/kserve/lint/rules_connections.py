@@ -58,6 +58,16 @@ def connection_of(service: Service) -> Item | None:
     return service.world.find("Secret", name.string, service.item.namespace) if name and name.string else None
 
 
+def uri_of_connection(service: Service) -> tuple[Node, str] | None:
+    """The URI that a service's connection brings, and where it stands; None for none among the files."""
+    secret = connection_of(service)
+    if secret is None or kind_of(secret) != "uri":
+        return None
+    key = "URI" if value_of(secret, "URI") else "https-host"
+    found = value_of(secret, key)
+    return (found, clear(secret, key)) if found else None
+
+
 def protocol_of(item: Item) -> str:
     """`uri`, `oci`, `s3`, or what else the Secret says; empty where it says nothing."""
     return item.annotation(PROTOCOL) or _LEGACY_PROTOCOLS.get(item.annotation(_LEGACY), "")
@@ -200,7 +210,5 @@ def check_connection(service: Service, report: Report) -> None:
         elif uri.text.startswith("oci") and not _has_login(secret, image):
             message = f".dockerconfigjson of the connection {secret.name} has no login for {image.partition('/')[0]}"
             report.add("connection-host", uri, message)
-    elif protocol == "uri":
-        theirs = clear(secret, "URI") or clear(secret, "https-host")
-        if theirs and theirs != uri.text:
-            report.add("connection-uri", uri, f"the connection {secret.name} has another URI, and on creation it wins")
+    elif (found := uri_of_connection(service)) and found[1] not in ("", uri.text):
+        report.add("connection-uri", uri, f"the connection {secret.name} has another URI, and on creation it wins")
