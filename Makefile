@@ -55,7 +55,7 @@ check: ## All that CI checks
 lock: ## Compile the locks of requirements/ anew (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml --group dev --output-file requirements/dev.lock
 	$(COMPILE) pyproject.toml requirements/demo.in --output-file requirements/demo.lock
-	$(COMPILE) requirements/fields.in --no-deps --output-file requirements/fields.lock
+	for name in fields sarif; do $(COMPILE) requirements/$$name.in --no-deps --output-file requirements/$$name.lock; done
 	for name in build go benchmark zig; do \
 	    $(COMPILE) requirements/$$name.in --python-version 3.11 --output-file requirements/$$name.lock; \
 	done

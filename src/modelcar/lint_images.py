@@ -8,10 +8,14 @@ from modelcar.check import Checked, check_before_deploying, split_scheme
 from modelcar.errors import ContentMismatch, ModelcarError, NotFound, Refused, UsageError
 from modelcar.kserve.check import ImageCheck, Severity
 from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.rules_connections import uri_of_connection
 from modelcar.kserve.lint.service import Service
 from modelcar.settings import Access
 
-REFUSED, MISSING, UNCHECKED = "image-refused", "image-missing", "image-unchecked"
+REFUSED, MISSING, UNCHECKED, DOUBTFUL = "image-refused", "image-missing", "image-unchecked", "image-doubtful"
+
+_LATEST = "latest"
+"""What `check` says of the tag, lint says without looking."""
 
 
 def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, Report], None]:
@@ -24,14 +28,16 @@ def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, R
     known: dict[str, list[tuple[str, str, str]]] = {}
 
     def look(service: Service, report: Report) -> None:
-        for source in service.sources:
-            uri = source.node.string
+        places = {source.node.string: source.node for source in service.sources}
+        if brought := uri_of_connection(service):
+            places.setdefault(brought[1], brought[0])
+        for uri, node in places.items():
             if split_scheme(uri)[0] is None:
                 continue
             if uri not in known:
                 known[uri] = _found(uri, arch, access)
             for rule, message, fix in known[uri]:
-                report.add(rule, source.node, message, fix)
+                report.add(rule, node, message, fix)
 
     return look
 
@@ -54,9 +60,11 @@ def _told(done: Checked) -> list[tuple[str, str, str]]:
     if done.unchecked:
         return [(UNCHECKED, f"{done.name} was not looked at: {done.unchecked}", "")]
     wrong = [(REFUSED, f"{done.name}: {one.reason}", one.fix) for one in done.failures]
-    unseen = [
-        (UNCHECKED, f"{done.name}: {one.reason}", one.fix)
+    return wrong + [
+        (_RULES[one.severity], f"{done.name}: {one.reason}", one.fix)
         for one in done.findings
-        if one.severity is Severity.UNCHECKED and one.concerns(done.scheme)
+        if one.severity in _RULES and one.concerns(done.scheme) and one.rule != _LATEST
     ]
-    return wrong + unseen
+
+
+_RULES = {Severity.UNCHECKED: UNCHECKED, Severity.WARNING: DOUBTFUL}

@@ -35,6 +35,17 @@ def test_exit_codes(files: Path) -> None:
     assert lint("--ignore", "unknown-field", "error.yaml", cwd=files).code == 0
 
 
+def test_several_rules_are_ignored(files: Path) -> None:
+    for args in (["--ignore=unknown-field, image-latest"], ["--ignore=unknown-field", "--ignore=image-latest"]):
+        assert lint("--strict", *args, "error.yaml", cwd=files).out == ""
+
+
+def test_a_file_that_is_named_twice_is_one(files: Path) -> None:
+    (files / "link.yaml").symlink_to("good.yaml")
+    done = lint("good.yaml", "./good.yaml", "link.yaml", files / "good.yaml", cwd=files)
+    assert (done.out, done.err) == ("", "0 errors, 0 warnings in 1 object of 1 file\n")
+
+
 def test_text(files: Path) -> None:
     done = lint("error.yaml", cwd=files)
     place = f"error.yaml:4:{ERROR.splitlines()[3].index('arg:') + 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from tests.cli import modelcar
 from tests.doubles.registry import Refuse, Registry
-from tests.faults.test_check import MODEL, SHELL
+from tests.faults.test_check import CONFIG, MODEL, SHELL, WEIGHTS
 from tests.images import publish
 from tests.pushing import REPO, write_login
-from tests.unit.kserve.lint_examples import service
+from tests.unit.image.tars import file, folder, tar
+from tests.unit.kserve.lint_examples import secret, service
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def findings(folder: Path, text: str, *args: str) -> dict[str, dict[str, Any]]:
     assert done.code in (0, 1), done.err
     told = json.loads(done.out)
     listed = told["findings"] if isinstance(told, dict) else told
-    ours = ("image-refused", "image-missing", "image-unchecked")
+    ours = ("image-refused", "image-missing", "image-unchecked", "image-doubtful")
     return {found["rule"]: found for found in listed if found["rule"] in ours}
 
 
@@ -45,6 +47,29 @@ def test_an_image_without_a_shell_at_its_line(registry: Registry, tmp_path: Path
     line = text.splitlines()[found["line"] - 1]
     assert line[found["column"] - 1 :].startswith("oci://")
     assert found["severity"] == "error"
+
+
+def test_an_entrypoint_takes_the_shell_line(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, SHELL, MODEL, entrypoint=("/usr/bin/serve", "--all"))
+    found = findings(tmp_path, service(uri=f"oci://{place}"))["image-refused"]
+    assert "the Entrypoint (/usr/bin/serve --all) would take them" in found["message"]
+    assert found["fix"] == "build the image without an Entrypoint"
+    assert findings(tmp_path, service(uri=f"oci+native://{place}")) == {}
+
+
+def test_an_entrypoint_that_runs_its_arguments_is_let_be(registry: Registry, tmp_path: Path) -> None:
+    for number, words in enumerate((("/usr/bin/tini", "--"), ("/bin/link-model-and-wait",))):
+        place = publish(registry, SHELL, MODEL, tag=str(number), entrypoint=words)
+        assert findings(tmp_path, service(uri=f"oci://{place}")) == {}
+
+
+def test_what_check_warns_of_is_a_warning(registry: Registry, tmp_path: Path) -> None:
+    below = tar(folder("models"), file("models/one/config.json", CONFIG), file("models/one/model.safetensors", WEIGHTS))
+    found = findings(tmp_path, service(uri=f"oci://{publish(registry, SHELL, below, tag='latest')}"))
+    assert found.keys() == {"image-doubtful"}
+    assert found["image-doubtful"]["severity"] == "warning"
+    assert "the model is in /models/one" in found["image-doubtful"]["message"]
+    assert "--model=/mnt/models/one" in found["image-doubtful"]["fix"]
 
 
 def test_the_mode_is_that_of_the_uri(registry: Registry, tmp_path: Path) -> None:
@@ -80,6 +105,16 @@ def test_an_image_is_looked_at_once(registry: Registry, tmp_path: Path) -> None:
     registry.forget_requests()
     findings(tmp_path, one + "---\n" + service(uri=f"oci://{place}", name="two"))
     assert len(registry.requests) == single
+
+
+def test_the_image_of_a_connection_is_looked_at(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, MODEL)
+    connected = service(uri="", annotations="{opendatahub.io/connections: c}")
+    text = connected + secret(f"{{URI: 'oci://{place}'}}")
+    found = findings(tmp_path, text)["image-refused"]
+    assert text.splitlines()[found["line"] - 1][found["column"] - 1 :].startswith("'oci://")
+    encoded = base64.b64encode(f"oci://{place}".encode()).decode()
+    assert "image-refused" in findings(tmp_path, connected + secret("{}", more=f"data: {{URI: {encoded}}}"))
 
 
 def test_without_the_flag_nobody_is_asked(registry: Registry, tmp_path: Path) -> None:

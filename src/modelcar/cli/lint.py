@@ -32,7 +32,9 @@ _ROUNDS = 5
 @click.argument("files", nargs=-1, required=True)
 @click.option("--fix", is_flag=True, help="Make the fixes that are safe, in the files; no other byte changes.")
 @click.option("--strict", is_flag=True, help="End with 1 on warnings too.")
-@click.option("--ignore", multiple=True, metavar="ID", help="Leave out what this rule finds; repeatable.")
+@click.option(
+    "--ignore", multiple=True, metavar="ID", help="Leave out what this rule finds; repeatable, or with commas."
+)
 @click.option(
     "--flavor", type=click.Choice(_FLAVORS), help="What the objects are for.  [default: what is wrong on each of them]"
 )
@@ -87,7 +89,8 @@ def lint(
       modelcar lint --flavor openshift-ai-2 --fix isvc.yaml
     """
     gc.disable()  # nothing here goes round in circles, and a file of 10 MB has millions of values
-    aim, texts = _aim(flavor, kserve_version, protected_namespace), [_read(name) for name in dict.fromkeys(files)]
+    aim, texts = _aim(flavor, kserve_version, protected_namespace), [_read(name) for name in _distinct(files)]
+    ignore = tuple(id_.strip() for ids in ignore for id_ in ids.split(","))
     _check_ids(ignore)
     if fix and "-" in files:
         raise UsageError("--fix can't change stdin", "name the file")
@@ -146,6 +149,14 @@ def _write(text: Text) -> None:
 
     path = Path(text.name).resolve()
     replace_file(path, text.data, path.stat().st_mode & 0o7777)
+
+
+def _distinct(names: tuple[str, ...]) -> list[str]:
+    """Each file once, by the first of its names: `x.yaml` and `./x.yaml`, or a link to it, are one."""
+    places: dict[str, str] = {}
+    for name in names:
+        places.setdefault(name if name == "-" else str(Path(name).resolve()), name)
+    return [*places.values()]
 
 
 def _read(name: str) -> Text:
@@ -211,7 +222,9 @@ def _print(result: Result, format: str) -> None:
     elif format == "sarif":
         from importlib.metadata import version
 
-        show.as_json(output.as_sarif(result, version("modelcar")))
+        from modelcar.kserve.lint.sarif import as_sarif
+
+        show.as_json(as_sarif(result, version("modelcar")))
     else:
         lines: Any = output.as_github if format == "github" else output.as_lines
         text = "\n".join(show.name(line) for line in lines(result.findings))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 
 _TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
 _FALSE = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
@@ -17,6 +18,8 @@ _NO_NUMBER = frozenset(
 _HINTS = frozenset("+-.0123456789~yYnNtTfFoO")
 """What a scalar that is no string begins with."""
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_PREFIXED = re.compile(r"[-+]?0[xXbBoO]")
+_BETWEEN = re.compile("(?<=[0-9])_(?=[0-9])")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _LARGEST = 2**64
 """From here on Go has no whole number, and takes a fraction."""
@@ -47,9 +50,15 @@ def plain_type(text: str) -> str:
     if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < 19:
         return "integer"
     digits = text.replace("_", "")
+    if text[0] == ".":
+        digits = _BETWEEN.sub("", text)  # here Go itself reads, and takes a "_" between digits only
     if _INTEGER.fullmatch(digits):
-        return "integer" if len(digits) < 19 or abs(integer_of(digits) or _LARGEST) < _LARGEST else "number"
-    return "number" if _FLOAT.fullmatch(digits) or text in _NO_NUMBER else "string"
+        if len(digits) < 19 or abs(integer_of(digits) or _LARGEST) < _LARGEST:
+            return "integer"
+        return "string" if _PREFIXED.match(digits) else "number"
+    if _FLOAT.fullmatch(digits):
+        return "number" if isfinite(float(digits)) else "string"
+    return "number" if text in _NO_NUMBER else "string"
 
 
 def tagged_type(tag: str) -> str:

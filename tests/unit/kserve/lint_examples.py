@@ -106,6 +106,7 @@ _OCI = "{opendatahub.io/connection-type-protocol: oci}"
 _PULL = "type: kubernetes.io/dockerconfigjson"
 _EXPOSED = "{networking.kserve.io/visibility: exposed}"
 _TWO = "storageUris: [{uri: 'oci://a.b/c:1', mountPath: /mnt/%s}, {uri: 'oci://a.b/d:1', mountPath: /mnt/%s}],"
+_STRATEGY = "deploymentStrategy: {type: Recreate},"
 _CANARY = "{predictor: {}, trafficPercent: 1}"
 
 EXAMPLES: dict[str, Example] = {
@@ -136,6 +137,7 @@ EXAMPLES: dict[str, Example] = {
         service(predictor=_TWO % ("models/a/x", "models/b/x"), uri=""),
     ),
     "uri-scheme": Example(service(uri="oci+native://a.b/c:1"), service(uri="oci://a.b/c:1"), OLD),
+    "uri-unknown": Example(service(uri="docker://quay.io/acme/x:1"), service(uri="hf://acme/x")),
     "image-reference": Example(service(uri="oci://quay.io/Acme/x:1"), service()),
     "image-short-name": Example(service(uri="oci://acme/granite:1"), service()),
     "image-latest": Example(service(uri="oci://quay.io/acme/x:latest"), service(uri="oci://quay.io/acme/x:1")),
@@ -158,6 +160,20 @@ EXAMPLES: dict[str, Example] = {
         secret("{URI: 'oci://a.b/c:1'}", "{opendatahub.io/connection-type-ref: uri-v1}"),
         secret("{URI: 'oci://a.b/c:1'}"),
     ),
+    "connection-protocol-unknown": Example(
+        secret("{URI: 'oci://a.b/c:1'}", "{opendatahub.io/connection-type-protocol: uri-v1}"),
+        secret("{URI: 'oci://a.b/c:1'}"),
+    ),
+    "connection-managed": Example(
+        secret("{AWS_S3_BUCKET: b}", "{opendatahub.io/connection-type-protocol: s3}"),
+        secret(
+            "{AWS_S3_BUCKET: b}",
+            '{opendatahub.io/connection-type-protocol: s3}, labels: {opendatahub.io/managed: "true"}',
+        ),
+    ),
+    "pull-secret": Example(
+        secret("{.dockerconfigjson: 'me:secret'}", "{}", _PULL), secret("{.dockerconfigjson: '{}'}", "{}", _PULL)
+    ),
     "connection-keys": Example(secret("{url: 'oci://a.b/c:1'}"), secret("{URI: 'oci://a.b/c:1'}")),
     "connection-type": Example(
         secret("{.dockerconfigjson: '{}'}", _OCI), secret("{.dockerconfigjson: '{}'}", _OCI, _PULL)
@@ -177,6 +193,7 @@ EXAMPLES: dict[str, Example] = {
     "secret-base64": Example(secret("{}", "{}", "data: {a: 'x!'}"), secret("{}", "{}", "data: {a: eA==}")),
     "runtime-format": Example(service().replace("vLLM", "vllm") + runtime(), service() + runtime()),
     "runtime-none": Example(service().replace("modelFormat: {name: vLLM}, runtime: r,", ""), service()),
+    "runtime-disabled": Example(service() + runtime("disabled: true"), service() + runtime("disabled: false")),
     "runtime-version": Example(
         service().replace("runtime: r", "runtime: kserve-vllmserver"),
         service().replace("runtime: r", "runtime: kserve-huggingfaceserver").replace("vLLM", "huggingface"),
@@ -209,6 +226,10 @@ EXAMPLES: dict[str, Example] = {
         service("resources: {requests: {nvidia.com/gpu: 1}},"),
         service("resources: {requests: {nvidia.com/gpu: 1}, limits: {nvidia.com/gpu: '1'}},"),
     ),
+    "resource-name": Example(
+        service("resources: {limits: {gpu: 1}},"), service("resources: {limits: {nvidia.com/gpu: 1}},")
+    ),
+    "volume-missing": Example(service(SHM[0]) + runtime(), service(SHM[0], SHM[1]) + runtime()),
     "request-over-limit": Example(
         service("resources: {requests: {cpu: '3'}, limits: {cpu: 2500m}},"),
         service("resources: {requests: {cpu: '2'}, limits: {cpu: 2500m}},"),
@@ -216,6 +237,7 @@ EXAMPLES: dict[str, Example] = {
     "min-over-max": Example(
         service(predictor="minReplicas: 2, maxReplicas: 1,"), service(predictor="minReplicas: 2, maxReplicas: 0,")
     ),
+    "replicas-negative": Example(service(predictor="minReplicas: -1,"), service(predictor="minReplicas: 0,")),
     "canary-count": Example(
         service().replace("spec: {", f"spec: {{canary: [{', '.join([_CANARY] * 4)}], "),
         service().replace("spec: {", f"spec: {{canary: [{', '.join([_CANARY] * 3)}], "),
@@ -241,6 +263,10 @@ EXAMPLES: dict[str, Example] = {
     "progress-deadline-value": Example(
         service(annotations=_KNATIVE % "30 minutes"), service(annotations=_KNATIVE % "1h30m")
     ),
+    "strategy-knative": Example(
+        service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: Serverless}"),
+        service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: RawDeployment}"),
+    ),
     "route-without-auth": Example(
         service(labels=_EXPOSED),
         service(labels=_EXPOSED, annotations='{security.opendatahub.io/enable-auth: "true"}'),
@@ -254,5 +280,5 @@ EXAMPLES: dict[str, Example] = {
     "llm-fetch": Example(llm("{model: {uri: 'oci+fetch://a.b/c:1'}}"), llm("{model: {uri: 'oci://a.b/c:1'}}")),
 }
 
-ELSEWHERE = {"file-too-large", "not-utf8", "image-refused", "image-missing", "image-unchecked"}
+ELSEWHERE = {"file-too-large", "not-utf8", "image-refused", "image-doubtful", "image-missing", "image-unchecked"}
 """Rules of bytes, not of text: test_lint_texts.py has them; and of images: tests/faults/test_lint_images.py."""

@@ -34,6 +34,26 @@ def ids(text: str, aim: Aim = ANYWHERE) -> set[str]:
     return {finding.rule for finding in found(text, aim)}
 
 
+RELEASED = """
+yaml-syntax file-too-large not-utf8 duplicate-key unknown-field missing-field wrong-type bad-quantity
+unknown-api-version unknown-kind label-syntax name-syntax name-length name-host-length name-form-length
+duplicate-object protected-namespace no-model storage-exclusive storage-uris uri-scheme uri-unknown image-reference
+image-short-name image-refused image-doubtful image-missing image-unchecked image-latest uri-credentials model-name
+env-blocked fetch-pull-secret native-scc connection-protocol connection-protocol-legacy connection-protocol-unknown
+connection-managed pull-secret connection-keys connection-type connection-access connection-host connection-uri
+secret-base64 runtime-format runtime-disabled runtime-none runtime-version runtime-container runtime-image
+runtime-label gpu-recommended template-parameter template-value gpu-tensor-parallel gpu-idle gpu-shm resource-name
+volume-missing gpu-limits request-over-limit min-over-max replicas-negative canary-count mode-word mode-legacy
+mode-knative progress-deadline progress-deadline-value strategy-knative route-without-auth dashboard-label
+dashboard-edit llm-version llm-container llm-fetch
+"""
+"""Ids that people ignore rules by: none goes, and none comes back for another mistake. New ones are added here."""
+
+
+def test_ids_stay() -> None:
+    assert sorted(RELEASED.split()) == sorted(rules())
+
+
 def test_every_rule_has_an_example() -> None:
     assert EXAMPLES.keys() | ELSEWHERE == rules().keys()
 
@@ -82,6 +102,9 @@ def test_where_and_how(tmp_path: Path) -> None:
         (service("storageURI: x,", uri=""), "did you mean storageUri?"),
         (service(predictor="storageUri: x,"), "it belongs into model"),
         (service().replace("spec: {predictor", "spec: {minReplicas: 1, predictor"), "it belongs into predictor"),
+        (service().replace("spec: {predictor", "spec: {args: [], predictor"), "it belongs into predictor.model"),
+        (service("imagePullSecrets: [{name: x}],"), "it belongs beside model, not into it"),
+        (service("resources: {nvidia.com/gpu: 1},"), rules()["unknown-field"].fix),
         (service("qqqqqq: x,"), rules()["unknown-field"].fix),
     ],
 )

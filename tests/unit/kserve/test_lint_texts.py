@@ -44,9 +44,32 @@ def test_what_can_t_be_read_is_a_finding(data: bytes | str, rule: str, line: int
     assert message in finding.message
 
 
-def test_nothing_is_nothing() -> None:
-    for data in (b"", b"\n", b"---\n---\n", b"# a\n", b"\xef\xbb\xbf", b"{}", b"[]", b"null"):
-        assert result_of(data).findings == []
+@pytest.mark.parametrize("data", [b"", b"\n", b"---\n---\n", b"\xef\xbb\xbf", b"null", b"~\n---\n"])
+def test_nothing_is_nothing_and_told(data: bytes) -> None:
+    result = result_of(data)
+    assert (result.findings, result.notes) == ([], ["x.yaml: there is nothing in it"])
+
+
+def test_comments_alone_are_nothing() -> None:
+    assert result_of("# a\n---\n# b\n").notes == ["x.yaml: there is nothing in it but comments"]
+
+
+def test_what_holds_no_object_is_let_be() -> None:
+    for data in (b"{}", b"[]", b"text", b"replicas: 2\n", b"- op: add\n"):
+        result = result_of(data)
+        assert (result.findings, result.notes) == ([], [])
+
+
+def test_an_object_without_a_kind() -> None:
+    finding = only("a: b\n---\n" + service().replace("kind:", "knd:"))
+    assert (finding.rule, finding.line, finding.message) == ("missing-field", 3, "the object lacks kind")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16(encoding: str) -> None:
+    data = ("\ufeff" if encoding.endswith("be") else "") + service()
+    finding = only(data.encode(encoding))
+    assert (finding.rule, finding.fix) == ("not-utf8", "convert it: iconv -f UTF-16 -t UTF-8")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +86,12 @@ def test_a_template_is_no_yaml_yet(text: str) -> None:
     result = result_of(text)
     assert not result.findings
     assert "not YAML yet" in result.notes[0]
+
+
+def test_a_template_s_block_in_a_comment_makes_no_template() -> None:
+    assert only("# {{ .Values.x }}\r\n" + service("arg: [],")).rule == "unknown-field"
+    assert only(service("arg: [],").rstrip() + " # was {{ .Values.x }}\n").rule == "unknown-field"
+    assert result_of("# {{ .Values.x }}\na: {{ .Values.x }}\n").notes
 
 
 def test_kserve_s_own_placeholders_are_yaml() -> None:
@@ -125,6 +154,18 @@ def test_a_bomb_is_read_in_no_time() -> None:
     assert document.plain(document.roots[0])["kind"] == "InferenceService"
 
 
+def test_many_objects_with_anchors_are_read_in_no_time() -> None:
+    """Each object costs what is in it, whatever is in the rest of the file."""
+    one = "---\n" + service("env: [{name: A, value: &x a}, {name: B, value: *x}],")
+    result = lint([Text("x.yaml", (one * 4000).encode())], Aim(), ignored=["duplicate-object"])
+    assert (result.objects, result.findings) == (4000, [])
+
+
+def test_many_placeholders_in_one_line_are_read_in_no_time() -> None:
+    args = ", ".join(['"--served-model-name={{.Name}}"'] * 50_000)
+    assert not result_of(service(f"args: [{args}],")).findings
+
+
 def test_a_chain_of_anchors_ends() -> None:
     lines = ["x0: &x0 {a: 1}"] + [f"x{n}: &x{n} {{a: *x{n - 1}}}" for n in range(1, 5000)]
     result = result_of(service().rstrip() + "\n" + "\n".join(lines) + "\n")
@@ -138,11 +179,24 @@ def test_many_mistakes_are_cut_off() -> None:
     assert (len(result.findings), result.cut) == (1000, {"x.yaml": 500})
 
 
-@pytest.mark.parametrize("comment", ["# modelcar: ignore=unknown-field", "#modelcar:ignore=name-length, unknown-field"])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# modelcar: ignore=unknown-field",
+        "#modelcar:ignore=name-length, unknown-field",
+        "# modelcar: ignore=unknown-field since the cluster has it",
+        "# why # modelcar: ignore=unknown-field,name-length (see above)",
+    ],
+)
 def test_a_comment_leaves_a_rule_out_on_its_line(comment: str) -> None:
     lines = service("arg: [],").splitlines()
     assert not result_of("\n".join([*lines[:3], f"{lines[3]} {comment}"])).findings
     assert only("\n".join([f"{lines[0]} {comment}", *lines[1:]])).rule == "unknown-field"
+
+
+def test_a_comment_that_leaves_out_no_rule_is_told() -> None:
+    result = result_of(f"{service().rstrip()} # modelcar: ignore=unknwon-field, name-length\n")
+    assert result.notes == ["x.yaml:4: the comment leaves out 'unknwon-field', and there is no such rule"]
 
 
 def test_a_fix_touches_nothing_else() -> None:

@@ -265,7 +265,15 @@ def test_mlserver_is_told_what_loads_the_model(from_file: Any) -> None:
     assert named(rendered(PLAIN, model_format="mlflow"), "InferenceService")["metadata"]["labels"] == {
         "modelClass": "mlserver_mlflow.MLflowRuntime"
     }
-    made["spec"]["supportedModelFormats"] = [{"name": "onnx"}]
+    for known, loader in (
+        ("xgboost", "mlserver_xgboost.XGBoostModel"),
+        ("lightgbm", "mlserver_lightgbm.LightGBMModel"),
+        ("onnx", "mlserver_onnx.OnnxModel"),
+    ):
+        made["spec"]["supportedModelFormats"] = [{"name": known}]
+        labels = named(from_file(made), "InferenceService")["metadata"]["labels"]
+        assert labels["modelClass"] == loader
+    made["spec"]["supportedModelFormats"] = [{"name": "catboost"}]
     assert any("modelClass" in note for note in from_file(made).notes)
 
 

@@ -24,7 +24,7 @@ MAPPING: Final = 3
 SEQUENCE: Final = 4
 ALIAS: Final = 5
 
-_IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=([\w,\- \t]+)")
+_IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=[ \t]*([\w-]+(?:[ \t]*,[ \t]*[\w-]+)*)")
 _BREAK = re.compile(r"\r\n|[\r\n]")
 
 

@@ -1,15 +1,13 @@
-"""Findings as text, JSON, SARIF 2.1.0 and GitHub's annotations."""
+"""Findings as text, JSON and GitHub's annotations; `sarif` writes SARIF."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modelcar.kserve.lint.catalog import Rule, Severity, rules
+from modelcar.kserve.lint.catalog import Severity, rules
 from modelcar.kserve.lint.findings import Finding
 from modelcar.kserve.lint.run import Result
-
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -41,51 +39,6 @@ def as_json(result: Result) -> dict[str, Any]:
         "passed_over": result.passed,
         "left_out": result.cut,
         "notes": result.notes,
-    }
-
-
-def as_sarif(result: Result, version: str) -> dict[str, Any]:
-    """A log that code scanning takes (OASIS SARIF 2.1.0)."""
-    from urllib.parse import quote
-
-    known = list(rules().values())
-    places = {rule.id: index for index, rule in enumerate(known)}
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {"driver": {"name": "modelcar lint", "version": version, "rules": [*map(_sarif_rule, known)]}},
-                "columnKind": "unicodeCodePoints",
-                "results": [
-                    {
-                        "ruleId": found.rule,
-                        "ruleIndex": places[found.rule],
-                        "level": str(found.severity),
-                        "message": {"text": f"{found.message}. Fix: {found.fix or rules()[found.rule].fix}"},
-                        "locations": [
-                            {
-                                "physicalLocation": {
-                                    "artifactLocation": {"uri": quote(found.file)},
-                                    "region": {"startLine": found.line, "startColumn": found.column},
-                                }
-                            }
-                        ],
-                    }
-                    for found in result.findings
-                ],
-            }
-        ],
-    }
-
-
-def _sarif_rule(rule: Rule) -> dict[str, Any]:
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.what},
-        "fullDescription": {"text": rule.why},
-        "help": {"text": rule.fix},
-        "defaultConfiguration": {"level": str(rule.severity)},
     }
 
 

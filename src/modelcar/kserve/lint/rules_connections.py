@@ -5,22 +5,27 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from fnmatch import fnmatchcase
 
 from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
+from modelcar.kserve.lint.rules_uri import check_uri
 from modelcar.kserve.lint.service import CONNECTIONS, Service
 
 PROTOCOL = "opendatahub.io/connection-type-protocol"
 _LEGACY = "opendatahub.io/connection-type-ref"
 _OLD = "opendatahub.io/connection-type"
 _PULL_SECRETS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+_PROTOCOLS = ("uri", "oci", "s3")
+_MANAGED = "opendatahub.io/managed"
 _LEGACY_PROTOCOLS = {"uri-v1": "uri", "oci-v1": "oci", "s3": "s3"}
 
 
 def check_secret(item: Item, world: World, report: Report) -> None:
     """A Secret that is a connection, or that someone names as one."""
     _data(item, report)
+    _pull_secret(item, report)
     protocol = protocol_of(item)
     if not (
         protocol or item.annotation(_LEGACY) or item.annotation(_OLD) or _looks_like_one(item) or _is_named(item, world)
@@ -33,7 +38,34 @@ def check_secret(item: Item, world: World, report: Report) -> None:
             report.add("connection-protocol-legacy", item.title, f"the connection {item.name} has only {_LEGACY}", fix)
         else:
             report.add("connection-protocol", item.title, f"the connection {item.name} has no {PROTOCOL}", fix)
-    _keys(item, protocol or _guess(item), report)
+    elif protocol not in _PROTOCOLS and "${" not in protocol:
+        place = item.meta("annotations", PROTOCOL) or item.title
+        meant = _LEGACY_PROTOCOLS.get(protocol) or _guess(item)
+        fix = f'write "{meant}"' if meant else f"one of {', '.join(_PROTOCOLS)}"
+        report.add("connection-protocol-unknown", place, f"no webhook knows the protocol {protocol!r}", fix)
+    _keys(item, kind_of(item), report)
+
+
+def kind_of(item: Item) -> str:
+    """`uri`, `oci` or `s3`: as the Secret says it, else by its keys; empty where neither tells."""
+    protocol = protocol_of(item)
+    return protocol if protocol in _PROTOCOLS else _guess(item)
+
+
+def connection_of(service: Service) -> Item | None:
+    """The connection that an object names, where it is among the files."""
+    name = service.item.meta("annotations", CONNECTIONS)
+    return service.world.find("Secret", name.string, service.item.namespace) if name and name.string else None
+
+
+def uri_of_connection(service: Service) -> tuple[Node, str] | None:
+    """The URI that a service's connection brings, and where it stands; None for none among the files."""
+    secret = connection_of(service)
+    if secret is None or kind_of(secret) != "uri":
+        return None
+    key = "URI" if value_of(secret, "URI") else "https-host"
+    found = value_of(secret, key)
+    return (found, clear(secret, key)) if found else None
 
 
 def protocol_of(item: Item) -> str:
@@ -79,8 +111,13 @@ def _guess(item: Item) -> str:
 
 def _keys(item: Item, protocol: str, report: Report) -> None:
     title = item.title
-    if protocol == "uri" and not (value_of(item, "URI") or value_of(item, "https-host")):
-        report.add("connection-keys", title, f"the URI connection {item.name} has no key URI")
+    if protocol == "uri":
+        key = "URI" if value_of(item, "URI") else "https-host"
+        uri = value_of(item, key)
+        if uri is None:
+            report.add("connection-keys", title, f"the URI connection {item.name} has no key URI")
+        else:
+            check_uri(uri, clear(item, key), report)
     if protocol == "oci":
         if not value_of(item, ".dockerconfigjson"):
             report.add("connection-keys", title, f"the OCI connection {item.name} has no key .dockerconfigjson")
@@ -89,8 +126,49 @@ def _keys(item: Item, protocol: str, report: Report) -> None:
             message = f"the OCI connection {item.name} isn't of type {_PULL_SECRETS[0]}: no pull uses it"
             report.add("connection-type", written or title, message, f"write type: {_PULL_SECRETS[0]}")
         _access(item, report)
-    if protocol == "s3" and not value_of(item, "AWS_S3_BUCKET"):
-        report.add("connection-keys", title, f"the S3 connection {item.name} has no key AWS_S3_BUCKET")
+    if protocol == "s3":
+        if not value_of(item, "AWS_S3_BUCKET"):
+            report.add("connection-keys", title, f"the S3 connection {item.name} has no key AWS_S3_BUCKET")
+        if item.label(_MANAGED) != "true":
+            report.add("connection-managed", title, f"the S3 connection {item.name} lacks the label {_MANAGED}")
+
+
+def _pull_secret(item: Item, report: Report) -> None:
+    written = item.node.get("type")
+    if written is None or written.text != _PULL_SECRETS[0] or item.patch:
+        return
+    found = value_of(item, ".dockerconfigjson")
+    if found is None:
+        if protocol_of(item) != "oci":  # else it is told as what the connection lacks
+            report.add("pull-secret", item.title, f"the pull secret {item.name} has no key .dockerconfigjson")
+    elif "${" not in found.text and _logins(item) is None:
+        report.add("pull-secret", found, f".dockerconfigjson of {item.name} is no JSON object")
+
+
+def _logins(item: Item) -> dict[str, object] | None:
+    """The logins of a pull secret by registry; None where it is no JSON object."""
+    try:
+        held = json.loads(clear(item, ".dockerconfigjson"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(held, dict):
+        return None
+    logins = held.get("auths")
+    return logins if isinstance(logins, dict) else {}
+
+
+def _has_login(item: Item, image: str) -> bool:
+    """Whether a pull secret is for an image's registry, as the kubelet matches it: by host, a path's begin, or `*`."""
+    logins = _logins(item)
+    if not logins:
+        return True  # another rule says so, or it is public
+    for login in logins:
+        place = login.partition("://")[2] or login
+        place = "docker.io" if place.startswith("index.docker.io") else place.rstrip("/")
+        host, _, path = place.partition("/")
+        if fnmatchcase(image.partition("/")[0], host) and f"{image.partition('/')[2]}/".startswith(path):
+            return True
+    return False
 
 
 def _access(item: Item, report: Report) -> None:
@@ -118,20 +196,19 @@ def _data(item: Item, report: Report) -> None:
 
 def check_connection(service: Service, report: Report) -> None:
     """An object's connection against its URI."""
-    name = service.item.meta("annotations", CONNECTIONS)
-    secret = service.world.find("Secret", name.string, service.item.namespace) if name and name.string else None
-    sources = service.sources
-    if secret is None or not sources:
+    secret, sources = connection_of(service), service.sources
+    if secret is None or not sources or not sources[0].node.text:
         return
     uri = sources[0].node
-    protocol = protocol_of(secret) or _guess(secret)
+    protocol = kind_of(secret)
     if protocol == "oci":
         host = clear(secret, "OCI_HOST").partition("://")[2] or clear(secret, "OCI_HOST")
         image = uri.text.partition("://")[2]
         if host and uri.text.startswith("oci") and not f"{image}/".startswith(f"{host.rstrip('/')}/"):
             message = f"the image is in {image.partition('/')[0]}, and the connection {secret.name} is for {host}"
             report.add("connection-host", uri, message)
-    elif protocol == "uri":
-        theirs = clear(secret, "URI") or clear(secret, "https-host")
-        if theirs and theirs != uri.text:
-            report.add("connection-uri", uri, f"the connection {secret.name} has another URI, and on creation it wins")
+        elif uri.text.startswith("oci") and not _has_login(secret, image):
+            message = f".dockerconfigjson of the connection {secret.name} has no login for {image.partition('/')[0]}"
+            report.add("connection-host", uri, message)
+    elif (found := uri_of_connection(service)) and found[1] not in ("", uri.text):
+        report.add("connection-uri", uri, f"the connection {secret.name} has another URI, and on creation it wins")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-import re
 
 from modelcar.errors import ModelcarError
 from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.rules_connections import connection_of, kind_of
+from modelcar.kserve.lint.rules_uri import check_uri
 from modelcar.kserve.lint.service import CONNECTIONS, Service, Source, containers_of
 from modelcar.kserve.versions import Cluster, Flavor, Scheme
 
-_URI = re.compile(r"([a-z0-9+]+)://(.*)", re.DOTALL)
-_USER = re.compile(r"[a-z0-9+]+://[^/@\s]+@(?![a-z0-9]+:[0-9a-f]{32})")
-_PINNED = re.compile(
-    r"(?:[a-z0-9]+[.-])+[a-z0-9]+(?:/[a-z0-9]+(?:[.-][a-z0-9]+)*){1,8}(?:@sha256:[0-9a-f]{64}|:v?[0-9][\w.-]{0,99})"
-)
-"""An image that is plainly right: the common way to write one."""
 _MOST_URIS = 10
 
 
@@ -24,16 +19,8 @@ def check_sources(service: Service, report: Report) -> None:
     """URIs of the model."""
     sources = service.sources
     for source in sources:
-        text = source.node.text
-        if "${" in text or "{{" in text:
-            continue
-        if _USER.match(text):
-            report.add("uri-credentials", source.node, "the URI holds a user or a password")
-            continue
-        found = _URI.fullmatch(text)
-        if found and found[1].startswith("oci"):
-            _scheme(service, source, found[1], report)
-            _image(source, found[2], report)
+        if word := check_uri(source.node, source.node.text, report):
+            _scheme(service, source, word, report)
     predictor, model = service.predictor, service.model
     if service.llm or predictor is None:
         return
@@ -43,11 +30,24 @@ def check_sources(service: Service, report: Report) -> None:
         report.add("storage-exclusive", own, "storageUri and storageUris are both there")
     if listed is not None:
         _several(service, [source for source in sources if source.node != own], report)
-    if not sources and model is not None and not service.item.patch:
-        connected = service.item.annotation(CONNECTIONS) or model.get("storage")
-        misspelt = any(key.lower().startswith("storage") for key in model.document.fields(model.index))
-        if not connected and not misspelt and not containers_of(predictor):
-            report.add("no-model", model, "no storageUri, storage or connection names a model")
+    if model is not None and not service.item.patch and not any(source.node.text for source in sources):
+        _no_model(service, model, report)
+
+
+def _no_model(service: Service, model: Node, report: Report) -> None:
+    if model.get("storage") is not None or containers_of(service.predictor):
+        return
+    if any(
+        key.lower().startswith("storage") and key not in ("storage", "storageUri")
+        for key in model.document.fields(model.index)
+    ):
+        return  # a misspelt one
+    place = model.key("storageUri") or model
+    if not service.item.annotation(CONNECTIONS):
+        report.add("no-model", place, "no storageUri, storage or connection names a model")
+    elif (secret := connection_of(service)) is not None and kind_of(secret) == "oci":
+        message = f"nothing names a model: the OCI connection {secret.name} brings a pull secret, and no URI"
+        report.add("no-model", place, message)
 
 
 def _scheme(service: Service, source: Source, word: str, report: Report) -> None:
@@ -68,26 +68,6 @@ def _scheme(service: Service, source: Source, word: str, report: Report) -> None
         report.add("fetch-pull-secret", source.node, "oci+fetch:// without imagePullSecrets")
     if scheme is Scheme.NATIVE and aim.openshift:
         report.add("native-scc", source.node, "oci+native:// needs a security context constraint that allows it")
-
-
-def _image(source: Source, name: str, report: Report) -> None:
-    if _PINNED.fullmatch(name):
-        return
-    # Loaded here: with all that `oci` brings it takes a tenth of the time that a file of 1 MB does.
-    from modelcar.oci.reference import parse_reference
-
-    host, slash, _ = name.partition("/")
-    if slash and not any(mark in host for mark in ".:@[") and host != "localhost":
-        report.add("image-short-name", source.node, f"the image {name[:80]} names no registry")
-        name = f"docker.io/{name}"
-    try:
-        reference = parse_reference(name)
-    except ModelcarError as error:
-        report.add("image-reference", source.node, error.what, error.hint)
-        return
-    if reference.digest is None and reference.tag in (None, "latest"):
-        what = "the tag latest" if reference.tag else "no tag"
-        report.add("image-latest", source.node, f"the image {reference.name} has {what}")
 
 
 def _several(service: Service, sources: list[Source], report: Report) -> None:

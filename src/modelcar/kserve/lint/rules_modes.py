@@ -63,6 +63,17 @@ def check_deadline(service: Service, report: Report) -> None:
             report.add("progress-deadline-value", found, f"{found.text!r} is no duration", "write it as 30m or 1h30m")
 
 
+def check_strategy(service: Service, report: Report) -> None:
+    """A strategy of Deployments, which Knative hasn't."""
+    if service.llm or service.mode() is not Mode.KNATIVE:
+        return
+    spec = service.item.node.get("spec")
+    for part in (spec.get(name) for name in ("predictor", "transformer", "explainer")) if spec else ():
+        key = part.key("deploymentStrategy") if part else None
+        if key is not None and part is not None and part.get("deploymentStrategy") is not None:
+            report.add("strategy-knative", key, "deploymentStrategy in Knative mode")
+
+
 def check_dashboard(service: Service, report: Report) -> None:
     """What OpenShift AI makes of an object, where it is for it."""
     item, aim = service.item, service.world.aim

@@ -10,7 +10,9 @@ from modelcar.kserve.lint.service import Container, Service, containers_of, is_g
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
-_OTHERS = ("--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp")
+_PIPELINE = ("--pipeline-parallel-size", "-pp")
+_OTHERS = (*_PIPELINE, "--data-parallel-size", "-dp")
+_NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
 _WITH_SHM = frozenset({"kserve-vllmserver", "kserve-huggingfaceserver"})
 """KServe's own runtimes that mount shared memory (config/runtimes)."""
 
@@ -38,16 +40,25 @@ def check_gpus(service: Service, report: Report) -> None:
 def _against(service: Service, gpus: int, node: Node, size: int, report: Report) -> None:
     if _profile(service):
         return
-    if size > max(gpus, 1):
+    stages = 1 if _has_workers(service) else service.option_number(*_PIPELINE) or 1
+    if size * stages > max(gpus, 1):
         has = f"the Pod has {gpus} GPU{'s' * (gpus != 1)}" if gpus else "the Pod asks for no GPU"
+        times = f", --pipeline-parallel-size {stages}" if stages > 1 else ""
         report.add(
             "gpu-tensor-parallel",
             node,
-            f"--tensor-parallel-size is {size}, and {has}",
-            f"ask for {size}, in requests and limits",
+            f"--tensor-parallel-size is {size}{times}, and {has}",
+            f"ask for {size * stages}, in requests and limits",
         )
     elif size < gpus and not service.option_value(*_OTHERS):
         report.add("gpu-idle", node, f"--tensor-parallel-size is {size}, and the Pod has {gpus} GPUs")
+
+
+def _has_workers(service: Service) -> bool:
+    """Whether other Pods bring GPUs too."""
+    specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
+    several = any(spec is not None and spec.get("workerSpec") is not None for spec in specs)
+    return several or (service.llm and service.item.node.get("spec", "worker") is not None)
 
 
 def _profile(service: Service) -> bool:
@@ -82,6 +93,12 @@ def check_amounts(service: Service, report: Report) -> None:
 def check_container(container: Container, report: Report) -> None:
     """A container's requests against its limits."""
     limits, requests = container.limits, container.requests
+    for name, (key, value) in {**requests, **limits}.items():
+        if "/" not in name and name not in _NATIVE and not name.startswith("hugepages-") and "${" not in name:
+            fix = "write nvidia.com/gpu, or what the nodes call it" if "gpu" in name.lower() else ""
+            report.add("resource-name", key, f"Kubernetes has no resource {name[:80]!r}", fix)
+        elif is_gpu(name) and (amount := _amount(value.text)) is not None and amount % 1:
+            report.add("bad-quantity", value, f"{name}: {value.text!r}: devices are counted whole", "write 1 or more")
     for name, (key, value) in requests.items():
         limit = limits.get(name)
         if limit is not None and limit[1].text == value.text:
@@ -110,7 +127,38 @@ def check_replicas(service: Service, report: Report) -> None:
     names = ("predictor", "transformer", "explainer", "scaling")
     for part in (spec.get(name) for name in names) if spec else ():
         least, most = (part.get("minReplicas"), part.get("maxReplicas")) if part else (None, None)
+        for node in (least, most):
+            if node is not None and (node.integer or 0) < 0:
+                report.add("replicas-negative", node, f"{node.text} replicas: none are the least")
         if least is None or most is None or least.integer is None or most.integer is None:
             continue
         if least.integer > most.integer > 0:
             report.add("min-over-max", least, f"minReplicas is {least.integer}, and maxReplicas {most.integer}")
+
+
+def check_volumes(service: Service, report: Report) -> None:
+    """Volumes that containers mount against those that there are."""
+    if service.llm or service.item.patch or service.predictor is None:
+        return
+    if service.runtime_name is not None and service.runtime is None:
+        return  # it may bring them
+    containers = containers_of(service.predictor)
+    own = [*containers, *([Container(service.model)] if service.model is not None else [])]
+    mounts = [
+        name
+        for container in own
+        if (listed := container.node.get("volumeMounts")) is not None
+        for mount in listed.elements()
+        if (name := mount.get("name")) is not None
+    ]
+    if not mounts:
+        return
+    known = _volumes(service.predictor) | (_volumes(service.runtime.node.get("spec")) if service.runtime else set())
+    for name in mounts:
+        if name.text not in known and "${" not in name.text:
+            report.add("volume-missing", name, f"there is no volume {name.text!r}", "add it below predictor.volumes")
+
+
+def _volumes(pod: Node | None) -> set[str]:
+    listed = pod.get("volumes") if pod else None
+    return {name.text for volume in (listed.elements() if listed else ()) if (name := volume.get("name")) is not None}

@@ -9,16 +9,32 @@ from functools import lru_cache
 from modelcar.kserve.lint.document import OTHER, Document, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
+from modelcar.kserve.lint.rules_resources import check_container
 from modelcar.kserve.lint.service import Service, containers_of
+from modelcar.kserve.scalars import is_true
 from modelcar.kserve.versions import VLLM_RUNTIME
 
 _PLACEHOLDER = re.compile(r"\$\([^)]*\)|\$\{[^}]*\}")
 _LABEL = re.compile(r"\{\{\s*\.Labels\.([A-Za-z0-9_]+)\s*\}\}")
 _PARAMETER = re.compile(r"\$\{\{?\s*([A-Za-z0-9_]+)\s*\}\}?")
 _MODEL_CONTAINER = "kserve-container"
+_FILLED_IN = "kserve-mlserver"
+"""KServe's webhook itself writes the label modelClass for a runtime of this name (`SetMlServerDefaults`)."""
 
-CLUSTER_FORMATS = {"kserve-vllmserver": "vLLM", "kserve-huggingfaceserver": "huggingface"}
-"""The formats of KServe's own runtimes for language models."""
+_CLUSTER_FORMATS = {
+    "kserve-vllmserver": ("vLLM",),
+    "kserve-huggingfaceserver": ("huggingface",),
+    "kserve-mlserver": ("sklearn", "xgboost", "lightgbm", "mlflow"),
+    "kserve-sklearnserver": ("sklearn",),
+    "kserve-xgbserver": ("xgboost",),
+    "kserve-lgbserver": ("lightgbm",),
+    "kserve-pmmlserver": ("pmml",),
+    "kserve-paddleserver": ("paddle",),
+    "kserve-predictiveserver": ("sklearn", "xgboost", "lightgbm"),
+    "kserve-openvino": ("openvino", "onnx", "tensorflow", "huggingface"),
+    "kserve-tritonserver": ("tensorrt", "tensorflow", "onnx", "pytorch", "triton"),
+}
+"""The formats of KServe's own runtimes (config/runtimes)."""
 
 
 def check_runtime_of(service: Service, report: Report) -> None:
@@ -31,18 +47,37 @@ def check_runtime_of(service: Service, report: Report) -> None:
     if is_model and written is None and service.runtime_name is None:
         report.add("runtime-none", model, "neither modelFormat nor runtime is named")
     if service.runtime is not None:
-        _format(service.runtime, written, report)
+        _disabled(service.runtime, service.runtime_name, report)
+        _format(service.runtime, model.get("modelFormat"), report)
         _labels(service, service.runtime, report)
         _accelerator(service, service.runtime, report)
     elif service.runtime_name is not None:
         _cluster_runtime(service, service.runtime_name, written, report)
 
 
-def _format(runtime: Item, written: Node | None, report: Report) -> None:
+def _disabled(runtime: Item, named: Node | None, report: Report) -> None:
+    disabled = runtime.node.get("spec", "disabled")
+    if disabled is not None and disabled.type == "boolean" and is_true(disabled.text) and named is not None:
+        report.add("runtime-disabled", named, f"{runtime.kind} {runtime.name} is disabled")
+
+
+def _format(runtime: Item, model_format: Node | None, report: Report) -> None:
+    """KServe compares the name, and where a version is given, both (`RuntimeSupportsModel`)."""
     listed = runtime.node.get("spec", "supportedModelFormats")
-    known = [
-        name.text for element in (listed.elements() if listed else ()) if (name := element.get("name")) is not None
+    supported = [
+        (name.text, element.get("version"))
+        for element in (listed.elements() if listed else ())
+        if (name := element.get("name")) is not None
     ]
+    written, version = (model_format.get("name"), model_format.get("version")) if model_format else (None, None)
+    known = list(dict.fromkeys(name for name, _ in supported))
+    if written is not None and version is not None and version.string and written.text in known:
+        versions = [one.text for name, one in supported if name == written.text and one is not None]
+        if version.text not in versions:
+            has = f"it has {', '.join(versions)}" if versions else "it names none"
+            fix = f"write one of {', '.join(versions)}, or none" if versions else "take the version out"
+            message = f"{runtime.kind} {runtime.name} doesn't serve version {version.text!r} of {written.text}: {has}"
+            report.add("runtime-format", version, message, fix)
     if written is not None and written.string and known and written.text not in known:
         near = next((name for name in known if name.lower() == written.text.lower()), known[0])
         report.add(
@@ -58,19 +93,18 @@ def _cluster_runtime(service: Service, runtime: Node, written: Node | None, repo
             "runtime-version", runtime, f"kserve-vllmserver needs KServe {VLLM_RUNTIME}, and this is for {release}",
             "kserve-huggingfaceserver, with the format huggingface",
         )  # fmt: skip
-    wanted = CLUSTER_FORMATS.get(runtime.text)
-    if wanted and written is not None and written.string and written.text != wanted:
-        report.add(
-            "runtime-format",
-            written,
-            f"{runtime.text} doesn't serve {written.text!r}: it has {wanted}",
-            f"write {wanted}",
-        )
+    known = _CLUSTER_FORMATS.get(runtime.text)
+    if known and written is not None and written.string and written.text not in known:
+        near = next((name for name in known if name.lower() == written.text.lower()), " or ".join(known))
+        message = f"{runtime.text} doesn't serve {written.text!r}: it has {', '.join(known)}"
+        report.add("runtime-format", written, message, f"write {near}")
 
 
 def _labels(service: Service, runtime: Item, report: Report) -> None:
     server = service.runtime_server
     if server is None:
+        return
+    if runtime.name == _FILLED_IN and service.runtime_name is not None:
         return
     texts = [node.text for node in server.arguments]
     texts += [server.node.document.value(value) for _, value in server.variables.values()]
@@ -114,6 +148,7 @@ def check_runtime(item: Item, _world: World, report: Report) -> None:
         place = containers[0].node.get("name") or containers[0].node
         report.add("runtime-container", place, f"no container is called {_MODEL_CONTAINER}: there is {names}")
     for container in containers:
+        check_container(container, report)
         image = container.node.get("image")
         if image is not None and not item.template and _PLACEHOLDER.search(image.text):
             report.add("runtime-image", image, f"the image {image.text} still is a placeholder")

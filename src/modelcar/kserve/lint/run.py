@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelcar.kserve.fields import Fields, load_fields
-from modelcar.kserve.lint.document import MAPPING, Document
+from modelcar.kserve.lint.catalog import rules
+from modelcar.kserve.lint.document import MAPPING, Document, Node
 from modelcar.kserve.lint.findings import Finding, Report
 from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, objects_of, patches_of
 from modelcar.kserve.lint.parsing import Unparsable, parse
 from modelcar.kserve.lint.rules_connections import check_connection, check_secret
 from modelcar.kserve.lint.rules_model import check_blocked, check_sources
-from modelcar.kserve.lint.rules_modes import check_dashboard, check_deadline, check_llm, check_mode
+from modelcar.kserve.lint.rules_modes import (
+    check_dashboard,
+    check_deadline,
+    check_llm,
+    check_mode,
+    check_strategy,
+)
 from modelcar.kserve.lint.rules_names import check_labels, check_names, check_same
-from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas
+from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas, check_volumes
 from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
 from modelcar.kserve.lint.schema import Checker
 from modelcar.kserve.lint.service import Service, is_runtime
@@ -27,8 +35,7 @@ LARGEST = 10_000_000
 _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
 _BLOCK = re.compile(r"\{[{%]")
-_BEFORE_BLOCK = re.compile(r"(?:^|[:-][ \t]|[\[,{])[ \t]*\Z")
-"""What stands in a line before a template's block that isn't in quotes."""
+_COMMENT = re.compile(r"[ \t]*#")
 _OTHERS = frozenset(
     {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
      "LocalModelNodeGroup", "TrainedModel"}
@@ -36,7 +43,7 @@ _OTHERS = frozenset(
 """KServe's kinds that lint passes over (KSERVE.md 5)."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
-    check_mode, check_deadline, check_dashboard, check_llm,
+    check_volumes, check_mode, check_deadline, check_strategy, check_dashboard, check_llm,
 )  # fmt: skip
 
 
@@ -98,12 +105,17 @@ def lint(
         document = _read(text, report, result)
         if document is not None:
             result.documents[document.name] = document
+            result.notes += _notes(document)
     world, checker = World(aim), Checker(fields or load_fields(), report)
     patches = patches_of(result.documents.values())
     for document in result.documents.values():
         patch = posixpath.normpath(document.name) in patches
         for node, template in objects_of(document):
-            _take(item_of(node, template, patch), world, checker, report)
+            item = item_of(node, template, patch)
+            if item is not None:
+                _take(item, world, checker, report)
+            else:
+                _check_kind(node, report)
     _apply_rules(world, report, more)
     order = {text.name: index for index, text in enumerate(texts)}
     result.findings = sorted(report.findings, key=lambda f: (order[f.file], f.line, f.column, f.rule))
@@ -124,12 +136,15 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
         content = text.data.decode()
     except UnicodeDecodeError as error:
         document = Document(text.name, text.data[: error.start].decode())
-        message = f"the file isn't UTF-8: byte 0x{text.data[error.start]:02x} at offset {error.start}"
-        report.add_at("not-utf8", document, len(document.text), message)
+        if text.data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            message, fix = "the file is UTF-16, as PowerShell's > writes it", "convert it: iconv -f UTF-16 -t UTF-8"
+        else:
+            message, fix = f"the file isn't UTF-8: byte 0x{text.data[error.start]:02x} at offset {error.start}", ""
+        report.add_at("not-utf8", document, len(document.text), message, fix)
         return None
     document = Document(text.name, content)
-    helm = _HELM.search(document.text)
-    offset = helm.start() if helm else None
+    helm = (found.start() for found in _HELM.finditer(document.text))
+    offset = next((start for start in helm if not _is_commented(document, start)), None)
     if offset is None:
         block = next(_blocks(document.text), None)
         try:
@@ -151,11 +166,27 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
 def _blocks(text: str) -> Iterator[int]:
     """Where a template's blocks begin that aren't in quotes."""
     for found in _BLOCK.finditer(text):
-        start = found.start()
-        line = text.rfind("\n", 0, start) + 1
-        line = max(text.rfind("\r", line, start) + 1, line)
-        if _BEFORE_BLOCK.search(text[line:start]):
+        start = at = found.start()
+        while at and text[at - 1] in " \t":
+            at -= 1
+        if not at or text[at - 1] in "\r\n[,{" or (at < start and text[at - 1] in ":-"):
             yield start
+
+
+def _is_commented(document: Document, offset: int) -> bool:
+    """Whether a place is behind a `#` that begins a comment."""
+    _, column = document.position(offset)
+    line = offset - column + 1
+    return _COMMENT.match(document.text, line) is not None or document.text.find(" #", line, offset) >= 0
+
+
+def _notes(document: Document) -> Iterator[str]:
+    """That there is nothing in a file, and comments that leave out a rule that there isn't."""
+    if all(document.type(root) == "null" for root in document.roots):
+        yield f"{document.name}: there is nothing in it" + (" but comments" if "#" in document.text else "")
+    for line, ids in document.ignored.items():
+        for id_ in sorted(ids - rules().keys()):
+            yield f"{document.name}:{line}: the comment leaves out {id_!r}, and there is no such rule"
 
 
 def _block_at(document: Document) -> int | None:
@@ -168,16 +199,21 @@ _ITS_OWN = frozenset({"InferenceService", "LLMInferenceService", "ServingRuntime
 """Kinds that only KServe has, whatever the `apiVersion` says."""
 
 
-def _take(item: Item | None, world: World, checker: Checker, report: Report) -> None:
+def _take(item: Item, world: World, checker: Checker, report: Report) -> None:
     """Take an object in, if its kind is one that lint knows, and hold it against the table."""
-    if item is None:
-        return
     type_ = checker.kinds.get(f"{item.api}/{item.kind}") or _type_of_another(item, checker.kinds, report)
     if type_ is None:
         world.passed[item.kind] = world.passed.get(item.kind, 0) + 1
         return
     checker.check(item.node, type_, partial=item.patch, parameters=item.template)
     world.add(item)
+
+
+def _check_kind(node: Node, report: Report) -> None:
+    """What says an `apiVersion` of KServe's and no kind is no object, and was meant to be one."""
+    api, kind = node.get("apiVersion"), node.get("kind")
+    if api is not None and api.string.startswith(SERVING) and kind is None:
+        report.add("missing-field", node, "the object lacks kind")
 
 
 def _type_of_another(item: Item, known: Mapping[str, str], report: Report) -> str | None:

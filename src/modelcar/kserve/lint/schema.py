@@ -37,6 +37,7 @@ class Checker:
         self._report = report
         self._types: dict[str, _Type] = {}
         self._seen: dict[int, set[int]] = {}
+        self._shared: dict[int, frozenset[int]] = {}
         self._near: dict[tuple[str, str], str] = {}
         self.unchecked = 0
         """Fields that stand where not every field is known."""
@@ -51,8 +52,18 @@ class Checker:
             parameters: It is a Template's: `${{X}}` may become anything.
         """
         document = root.document
-        walk = _Walk(self, document, partial, parameters, self._seen.setdefault(id(document), set()))
+        if id(document) not in self._seen:
+            self._seen[id(document)], self._shared[id(document)] = set(), frozenset(document.aliases.values())
+        walk = _Walk(self, document, partial, parameters)
         walk.run(root.index, self.type_of(type_))
+
+    def seen(self, document: Document) -> set[int]:
+        """The nodes of a document that something points to and that were visited."""
+        return self._seen[id(document)]
+
+    def shared(self, document: Document) -> frozenset[int]:
+        """The nodes of a document that something points to."""
+        return self._shared[id(document)]
 
     def type_of(self, word: str) -> _Type:
         """A type by its word."""
@@ -78,6 +89,10 @@ class Checker:
             self._near[key] = _near(text, type_.fields or {})
         return self._near[key]
 
+    def is_above(self, field: str, type_: str) -> bool:
+        """Whether what holds an object of a type also has this field."""
+        return any(field in fields and type_ in fields.values() for fields in self._fields.types.values())
+
     @property
     def kinds(self) -> Mapping[str, str]:
         """The type of each kind, by `apiVersion/kind`."""
@@ -92,14 +107,14 @@ class Checker:
 class _Walk:
     """One object's visit."""
 
-    def __init__(self, checker: Checker, document: Document, partial: bool, parameters: bool, seen: set[int]) -> None:
+    def __init__(self, checker: Checker, document: Document, partial: bool, parameters: bool) -> None:
         self._checker = checker
         self._report = checker.report
         self._document = document
         self._partial = partial
         self._parameters = parameters
-        self._seen = seen
-        self._shared = set(document.aliases.values())
+        self._seen = checker.seen(document)
+        self._shared = checker.shared(document)
         self._waiting: list[tuple[int, _Type, str]] = []
 
     def run(self, root: int, type_: _Type) -> None:
@@ -226,7 +241,6 @@ class _Walk:
         self._add("wrong-type", node, message, fix, edit)
 
     def _unknown(self, mapping: int, key: int, text: str, type_: _Type, name: str) -> None:
-        fields = type_.fields or {}
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
@@ -235,10 +249,9 @@ class _Walk:
             self._add("unknown-field", key, "")
             return
         place = name or "the object"
-        inner = [field for field in ("model", "metadata", "spec", "predictor") if text in self._below(fields, field)]
         message = f"{place} has no field {_short(text)}: the API server drops it without a word"
-        if inner:
-            self._add("unknown-field", key, message, f"it belongs into {inner[0]}")
+        if where := self._elsewhere(text, type_, name):
+            self._add("unknown-field", key, message, f"it belongs {where}")
         elif near:
             present = {self._document.value(other) for other, _ in self._document.items(mapping)}
             safe = near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
@@ -246,6 +259,17 @@ class _Walk:
             self._add("unknown-field", key, message, f"did you mean {near}?", edit)
         else:
             self._add("unknown-field", key, message)
+
+    def _elsewhere(self, text: str, type_: _Type, name: str) -> str:
+        """Where a field belongs that stands too high or too low; empty where that isn't known."""
+        fields = type_.fields or {}
+        for place in ("model", "metadata", "spec", "predictor"):
+            if text in self._below(fields, place):
+                return f"into {place}"
+        predictor = self._checker.type_of(fields["predictor"]) if "predictor" in fields else None
+        if predictor is not None and text in self._below(predictor.fields or {}, "model"):
+            return "into predictor.model"
+        return f"beside {name}, not into it" if self._checker.is_above(text, type_.name) else ""
 
     def _below(self, fields: dict[str, str], name: str) -> dict[str, str]:
         return self._checker.type_of(fields[name]).fields or {} if name in fields else {}

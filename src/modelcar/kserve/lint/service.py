@@ -24,6 +24,9 @@ MODEL_SERVERS = (
 
 _GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*")
 
+_SCRIPT = re.compile(r"-[a-z]*c")
+_SHELLS = frozenset({"sh", "bash", "dash", "ash"})
+
 
 class Container:
     """A container, or a model that stands for one.
@@ -46,6 +49,17 @@ class Container:
         """Its arguments, those of the command first."""
         lists = (self.node.get("command"), self.node.get("args"))
         return [element for found in lists if found is not None for element in found.elements()]
+
+    @cached_property
+    def words(self) -> list[tuple[str, Node]]:
+        """The words of its command line, each with the argument that holds it; a shell's script is taken apart."""
+        found: list[tuple[str, Node]] = []
+        is_script = False
+        for argument in self.arguments:
+            text = argument.text
+            found += [(word, argument) for word in _split(text)] if is_script else [(text, argument)]
+            is_script = _SCRIPT.fullmatch(text) is not None and found[0][0].rpartition("/")[2] in _SHELLS
+        return found
 
     @cached_property
     def variables(self) -> dict[str, tuple[int, int]]:
@@ -184,15 +198,19 @@ class Service:
     def option_value(self, *names: str) -> tuple[Node, str] | None:
         """An argument with its value, also from VLLM_ADDITIONAL_ARGS."""
         for server in self.servers:
-            found = _option(server.arguments, names)
-            if found is not None:
-                return found, _among([argument.text for argument in server.arguments], names) or ""
             extra = server.variables.get("VLLM_ADDITIONAL_ARGS")
             value = Node(server.node.document, extra[1]) if extra else None
-            text = _among(_split(value.text), names) if value else None
-            if value is not None and text is not None:
-                return value, text
+            found = _option(server.words, names)
+            if found is None and value is not None:
+                found = _option([(word, value) for word in _split(value.text)], names)
+            if found is not None:
+                return found
         return None
+
+    def option_number(self, *names: str) -> int | None:
+        """An argument's value where it is a whole number of sensible size."""
+        found = self.option_value(*names)
+        return int(found[1]) if found and found[1].isdecimal() and len(found[1]) < 7 else None
 
 
 @lru_cache(256)
@@ -212,25 +230,17 @@ def containers_of(pod: Node | None) -> list[Container]:
     return [Container(element) for element in listed.elements()] if listed else []
 
 
-def _option(arguments: list[Node], names: tuple[str, ...]) -> Node | None:
-    for argument in reversed(arguments):
-        name = argument.text.partition("=")[0].replace("_", "-")
-        if name in names:
-            return argument
-    return None
-
-
-def _among(words: list[str], names: tuple[str, ...]) -> str | None:
-    """The value of the last of some options in a command line: behind `=` or as the next word."""
+def _option(words: list[tuple[str, Node]], names: tuple[str, ...]) -> tuple[Node, str] | None:
+    """The last of some options in a command line, and its value: behind `=` or the next word."""
     for index in range(len(words) - 1, -1, -1):
-        name, equals, value = words[index].partition("=")
+        name, equals, value = words[index][0].partition("=")
         if name.replace("_", "-") in names:
-            return value if equals else words[index + 1] if index + 1 < len(words) else ""
+            return words[index][1], value if equals else words[index + 1][0] if index + 1 < len(words) else ""
     return None
 
 
 def _split(text: str) -> list[str]:
     try:
-        return shlex.split(text)
+        return shlex.split(text.replace("\\\n", " "))
     except ValueError:
         return text.split()

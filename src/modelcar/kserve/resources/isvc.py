@@ -27,8 +27,10 @@ _MODEL_CLASSES = {
     "xgboost": "mlserver_xgboost.XGBoostModel",
     "lightgbm": "mlserver_lightgbm.LightGBMModel",
     "mlflow": "mlserver_mlflow.MLflowRuntime",
+    "onnx": "mlserver_onnx.OnnxModel",
 }
-"""MLServer's own names of what loads a format."""
+"""MLServer's own names of what loads a format: those that KServe's webhook writes (pkg/constants);
+for ONNX, which OpenShift AI's MLServer has besides, opendatahub-io/MLServer, runtimes/onnx."""
 
 
 def inference_service(settled: Settled) -> Manifest:

@@ -1,0 +1,183 @@
+"""Mistakes that one rule finds in several shapes, and what is right beside them (KSERVE.md 1 to 4a)."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from modelcar.kserve.lint import Aim, Finding, Text, lint
+from modelcar.kserve.lint.catalog import rules
+from tests.unit.kserve.lint_examples import ANYWHERE, GPUS, SHM, runtime, secret, service
+
+CONNECTED = "{opendatahub.io/connections: c}"
+OCI = "{opendatahub.io/connection-type-protocol: oci}"
+PULL = "type: kubernetes.io/dockerconfigjson"
+
+
+def found(text: str, aim: Aim = ANYWHERE) -> list[Finding]:
+    return lint([Text("x.yaml", text.encode())], aim).findings
+
+
+def told(text: str, rule: str) -> list[str]:
+    """What a rule says, and its fix."""
+    return [f"{one.message}; {one.fix or rules()[rule].fix}" for one in found(text) if one.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("uri", "end"),
+    [
+        ("docker://quay.io/acme/x:1", "KServe knows no docker://; write oci://quay.io/acme/x:1"),
+        ("OCI://quay.io/acme/x:1", "KServe knows no OCI://; write oci://quay.io/acme/x:1"),
+        ("quay.io/acme/x:1", "KServe takes it for a path in the container; write oci://quay.io/acme/x:1"),
+        ("localhost:5000/x:1", "KServe takes it for a path in the container; write oci://localhost:5000/x:1"),
+        ("oci:/quay.io/acme/x:1", "KServe takes it for a path in the container; write oci://quay.io/acme/x:1"),
+        ("oci//quay.io/acme/x:1", "KServe takes it for a path in the container; write oci://quay.io/acme/x:1"),
+        ("' oci://quay.io/acme/x:1'", "has blanks around it; write oci://quay.io/acme/x:1"),
+    ],
+)
+def test_a_uri_that_kserve_doesn_t_know(uri: str, end: str) -> None:
+    [message] = told(service(uri=uri), "uri-unknown")
+    assert message.endswith(end)
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://b/k", "hf://a/b", "pvc://claim/x", "/mnt/models", "models/x", "gs://b", "${URI}"]
+)
+def test_other_places_are_let_be(uri: str) -> None:
+    assert not found(service(uri=f"'{uri}'"))
+
+
+@pytest.mark.parametrize("uri", ["OCI://me:secret@quay.io/x", "' https://me:secret@a.b/c'", "ftp://me:secret@a.b"])
+def test_a_password_is_found_and_not_shown(uri: str) -> None:
+    [finding] = found(service(uri=uri))
+    assert finding.rule == "uri-credentials"
+    assert "secret@" not in finding.message + finding.fix
+
+
+def test_an_empty_uri_is_none() -> None:
+    for uri in ("''", "null"):
+        assert {one.rule for one in found(service(uri=uri))} == {"no-model"}
+
+
+def test_an_oci_connection_brings_no_uri() -> None:
+    connection = secret("{.dockerconfigjson: '{}'}", OCI, PULL)
+    [message] = told(service(uri="", annotations=CONNECTED) + connection, "no-model")
+    assert "the OCI connection c brings a pull secret, and no URI" in message
+    named = secret("{URI: 'oci://a.b/c:1'}")
+    assert not found(service(uri="", annotations=CONNECTED) + named)
+
+
+def test_the_uri_in_a_connection_is_looked_at() -> None:
+    for uri, rule in (
+        ("oci://a.b/c", "image-latest"),
+        ("a.b/c:1", "uri-unknown"),
+        ("oci://me:x@a.b/c", "uri-credentials"),
+    ):
+        text = secret(f"{{URI: '{uri}'}}")
+        [finding] = found(text)
+        assert finding.rule == rule
+        assert text.splitlines()[finding.line - 1][finding.column - 1 :].startswith(f"'{uri}'")
+        encoded = base64.b64encode(uri.encode()).decode()
+        [finding] = found(secret("{}", more=f"data: {{URI: {encoded}}}"))
+        assert finding.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("login", "right"),
+    [
+        ("quay.io", True), ("https://quay.io/", True), ("quay.io/acme", True), ("*.io", True),
+        ("quay.io/other", False), ("docker.io", False), ("quay.io:443", False),
+    ],
+)  # fmt: skip
+def test_a_login_is_for_the_image_s_registry(login: str, right: bool) -> None:
+    connection = secret(f'{{.dockerconfigjson: \'{{"auths": {{"{login}": {{}}}}}}\'}}', OCI, PULL)
+    assert (not told(service(annotations=CONNECTED) + connection, "connection-host")) is right
+
+
+def test_a_login_at_docker_hub_has_a_name_of_its_own() -> None:
+    connection = secret('{.dockerconfigjson: \'{"auths": {"https://index.docker.io/v1/": {}}}\'}', OCI, PULL)
+    text = service(uri="oci://docker.io/acme/x:1", annotations=CONNECTED) + connection
+    assert not told(text, "connection-host")
+
+
+def test_a_version_must_be_the_runtime_s() -> None:
+    asked = service().replace("{name: vLLM}", "{name: vLLM, version: '2'}")
+    versions = "{name: vLLM, version: '%s'}"
+    has = [runtime().replace("{name: vLLM}", versions % version) for version in ("1", "2")]
+    [message] = told(asked + has[0], "runtime-format")
+    assert message.endswith("doesn't serve version '2' of vLLM: it has 1; write one of 1, or none")
+    assert told(asked + runtime(), "runtime-format") == [
+        "ServingRuntime r doesn't serve version '2' of vLLM: it names none; take the version out"
+    ]
+    assert not told(asked + has[1], "runtime-format")
+    assert not told(service() + has[0], "runtime-format")
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("kserve-mlserver", "lightgbm", "onnx"),
+        ("kserve-xgbserver", "xgboost", "sklearn"),
+        ("kserve-lgbserver", "lightgbm", "xgboost"),
+        ("kserve-pmmlserver", "pmml", "PMML"),
+        ("kserve-paddleserver", "paddle", "vLLM"),
+        ("kserve-tritonserver", "onnx", "sklearn"),
+        ("kserve-openvino", "openvino", "openvino_ir"),
+    ],
+)
+def test_formats_of_kserve_s_own_runtimes(name: str, right: str, wrong: str) -> None:
+    text = service().replace("runtime: r", f"runtime: {name}")
+    assert not found(text.replace("vLLM", right))
+    assert told(text.replace("vLLM", wrong), "runtime-format")
+
+
+def test_kserve_fills_in_mlserver_s_label_itself() -> None:
+    served = runtime(container="args: ['{{.Labels.modelClass}}'],")
+    own = served.replace("ServingRuntime", "ClusterServingRuntime").replace("name: r,", "name: kserve-mlserver,")
+    assert told(service() + served, "runtime-label")
+    assert not told(service().replace("runtime: r", "runtime: kserve-mlserver") + own, "runtime-label")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'command: [sh, -c, "exec vllm serve /mnt/models --tensor-parallel-size 2"],',
+        'command: [/bin/bash, -ec], args: ["vllm serve /mnt/models \\\\\\n  --tensor-parallel-size=2 && true"],',
+        "command: [vllm, serve], args: [/mnt/models, -tp, '2'],",
+    ],
+)
+def test_a_shell_s_script_is_a_command_line_too(command: str) -> None:
+    right = service(GPUS + SHM[0], SHM[1]) + runtime(container=command)
+    assert not found(right)
+    assert told(right.replace("size 2", "size 4").replace("size=2", "size=4").replace("'2']", "'4']"),
+                "gpu-tensor-parallel")  # fmt: skip
+
+
+def test_a_pipeline_takes_gpus_too() -> None:
+    words = "args: [--tensor-parallel-size=2, --pipeline-parallel-size=2],"
+    [message] = told(service(GPUS + words) + runtime(), "gpu-tensor-parallel")
+    assert message.startswith(
+        "--tensor-parallel-size is 2, --pipeline-parallel-size 2, and the Pod has 2 GPUs; ask for 4"
+    )
+    assert not told(service(GPUS + words, "workerSpec: {pipelineParallelSize: 2},") + runtime(), "gpu-tensor-parallel")
+    assert not told(service(GPUS.replace("2", "4") + words) + runtime(), "gpu-tensor-parallel")
+
+
+def test_devices_are_counted_whole() -> None:
+    wrong = service("resources: {limits: {nvidia.com/gpu: '0.5'}},")
+    assert [one.rule for one in found(wrong)] == ["bad-quantity"]
+    assert not found(wrong.replace("0.5", "1"))
+
+
+def test_a_runtime_s_own_resources_are_looked_at() -> None:
+    text = runtime(container="resources: {requests: {cpu: 2}, limits: {cpu: 1}},")
+    assert [one.rule for one in found(text)] == ["request-over-limit"]
+
+
+def test_a_volume_may_be_the_runtime_s() -> None:
+    mounts = service(SHM[0])
+    brings = runtime(SHM[1].rstrip(","))
+    assert told(mounts + runtime(), "volume-missing")
+    assert not told(mounts + brings, "volume-missing")
+    assert not told(mounts, "volume-missing")  # the runtime isn't among the files
