@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
-from modelcar.http import Http
+from modelcar.http import Http, WentSilent
 from modelcar.image.frugal import FrugalStore
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
@@ -160,6 +160,9 @@ def check_before_deploying(
     nothing = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
     if how is ImageCheck.OFF:
         return replace(nothing, unchecked="it was not looked at (--image-check off)")
+    if how is ImageCheck.WARN and patience is None:
+        # Who writes for a cluster often can't reach its registry: that shall not cost more than one time of waiting.
+        patience = Patience(tries=TRIES, longest_wait=SILENCE, never_again=(WentSilent,))
     try:
         done = check(text, scheme=scheme, arch=arch, access=access, patience=patience, http=http)
     except (Denied, NetworkError) as error:

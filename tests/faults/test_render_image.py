@@ -11,10 +11,10 @@ import yaml
 
 from tests.checkpoints import gguf
 from tests.cli import Done, modelcar
-from tests.doubles.registry import Refuse, Registry, Silence
+from tests.doubles.registry import Basic, Do, Refuse, Registry, Silence
 from tests.faults.test_check import CONFIG, MODEL, SHELL
 from tests.images import publish
-from tests.pushing import REPO, write_login
+from tests.pushing import ME, REPO, write_login
 from tests.unit.image.tars import file, tar
 
 LATER = {"Retry-After": "0"}
@@ -50,6 +50,14 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     assert lines[0].split() == ["CHOSEN", "VALUE", "WHY"]
     assert lines[1].split()[:2] == ["model-format", "vLLM"]
     assert "needs at least 0.0 GiB for the weights; with --gpu I check" in lines[2]
+
+
+def test_a_tag_that_moves_while_we_look_leaves_what_was_looked_at(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    first = registry.tags(REPO)["1"]
+    registry.fault(Do(lambda: publish(registry, SHELL)), path="/blobs/")
+    assert model_of(render(place))["storageUri"].endswith(f"@{first}")
+    assert registry.tags(REPO)["1"] != first
 
 
 def test_the_same_call_writes_the_same_bytes(registry: Registry) -> None:
@@ -157,20 +165,39 @@ def test_an_image_that_is_not_there_is_refused_where_it_would_be_seen(registry: 
     assert "doesn't exist" in done.error
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [(Refuse(401), 4), (Refuse(403), 4), (Refuse(429, LATER), 7), (Refuse(503), 7), (Silence(30), 7)],
-    ids=["401", "403", "429", "503", "silent"],
-)
-def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fault: Any, code: int) -> None:
-    place = publish(registry, SHELL, MODEL)
-    registry.fault(fault, path="/manifests/", times=None)
-    if code != 7 or not isinstance(fault, Silence):
+def test_not_found_without_credentials_leaves_the_image_unchecked() -> None:
+    with Registry(auth=Basic(ME)) as registry:
+        place = f"{registry.host}/{REPO}:1"
+        registry.fault(Refuse(404), path="/manifests/", times=None)
         done = render(place)
         assert model_of(done)["storageUri"] == f"oci://{place}"
         assert f"warning: whether KServe will take {place} is not checked" in done.err
+        assert "doesn't exist, or can't be seen without credentials" in done.err
+        done = render(place, "--image-check", "require")
+        assert (done.code, done.out) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Refuse(401), 4), (Refuse(403), 4), (Refuse(429, LATER), 7), (Refuse(503), 7)],
+    ids=["401", "403", "429", "503"],
+)
+def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fault: Refuse, code: int) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(fault, path="/manifests/", times=None)
+    done = render(place)
+    assert model_of(done)["storageUri"] == f"oci://{place}"
+    assert f"warning: whether KServe will take {place} is not checked" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")
+
+
+def test_a_silent_registry_is_waited_for_once(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(Silence(30), path="/manifests/")  # to a second question it would answer
+    done = render(place)
+    assert model_of(done)["storageUri"] == f"oci://{place}"
+    assert f"warning: whether KServe will take {place} is not checked: {registry.host} went silent" in done.err
 
 
 def test_a_gpu_is_asked_for_also_where_nobody_can_look(registry: Registry) -> None:
