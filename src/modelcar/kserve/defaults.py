@@ -6,6 +6,7 @@ vLLM; a tenth of each GPU is kept aside for others. Arguments are written only w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ from modelcar.kserve.tools import parser_for
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit
-from modelcar.model.gpus import GIB, Gpu, parse_gpu
+from modelcar.model.gpus import GIB, LARGEST, Gpu, parse_gpu
 from modelcar.model.kv import VLLM as RULES
 
 ASIDE = 0.1
@@ -111,6 +112,11 @@ def gpu_of(name: str | None, resource: str | None = None) -> Gpu | None:
     if name:
         return parse_gpu(name)
     return parse_gpu(resource) if resource and "/mig-" in resource.lower() else None
+
+
+def with_some_aside(gpu: Gpu) -> Gpu:
+    """A GPU as the choices reckon with it: less `ASIDE` of its memory."""
+    return replace(gpu, memory=int(gpu.memory * (1 - ASIDE)))
 
 
 def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choices:
@@ -222,8 +228,8 @@ class _Plan:
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
         cache = self.given.get(_CACHE, "auto")
-        smaller = replace(gpu, memory=int(gpu.memory * (1 - ASIDE)))
-        return fit(facts, Wish(smaller, count, self._wanted, 1, cache if cache in CACHE_WIDTHS else "auto"))
+        cache = cache if cache in CACHE_WIDTHS else "auto"
+        return fit(facts, Wish(with_some_aside(gpu), count, self._wanted, 1, cache))
 
     @property
     def _wanted(self) -> int | None:
@@ -238,14 +244,16 @@ class _Plan:
                 self._refuse(_not_shared(facts, said, tried[-1].tensor_parallel), self._would_fit(facts, gpu))
             tried = tried[-1:]
         for placement in tried:
-            if placement.fits is not False or self._is_useful(placement, result):
+            if self._serves(placement, result):
                 return placement
         placement = tried[-1]
         self._refuse(self._too_large(gpu, placement, result), self._would_fit(facts, gpu))
         return placement
 
-    def _is_useful(self, placement: Placement, result: Fit) -> bool:
-        """Whether a context that is shorter than the model's own is worth having."""
+    def _serves(self, placement: Placement, result: Fit) -> bool:
+        """Whether it fits as far as is known, if need be with a context that is shorter and still worth having."""
+        if placement.fits is not False:
+            return True
         if placement.longest is None or self._wanted is not None:
             return False
         return placement.longest >= (min(result.context or USEFUL, USEFUL))
@@ -267,20 +275,22 @@ class _Plan:
         return f"one request of {result.context or 0:,} tokens doesn't fit on {where}: {have}{longest}"
 
     def _would_fit(self, facts: Facts, gpu: Gpu) -> str:
-        """Numbers of the same GPU that would do, else how large one would have to be."""
-        most = 1 if gpu.is_slice else MOST_GPUS
-        result = self._fit(facts, gpu, most)
+        """How many of the same GPU would do, else how many of which size: the fewest."""
+        result = self._fit(facts, gpu, 1 if gpu.is_slice else MOST_GPUS)
         for placement in result.tried:
-            if placement.fits is not False or self._is_useful(placement, result):
+            if self._serves(placement, result):
                 return f"{placement.tensor_parallel} would do: --gpu-count {placement.tensor_parallel}"
-        last = result.tried[-1]
-        share = (last.budget or 0) / gpu.memory
-        return (
-            f"it takes GPUs of about {_gib(last.needed / share)}"
-            + (f", {last.tensor_parallel} of them" if last.tensor_parallel > 1 else "")
-            if share
-            else "take larger GPUs"
-        )
+        sizes = range(1, LARGEST // GIB + 1)
+        for count in (placement.tensor_parallel for placement in self._fit(facts, gpu, MOST_GPUS).tried):
+
+            def serves(size: int, count: int = count) -> bool:
+                result = self._fit(facts, parse_gpu(f"{size}GiB"), count)
+                return self._serves(result.tried[-1], result)
+
+            at = bisect_left(sizes, True, key=serves)
+            if at < len(sizes):
+                return f"it takes {f'{count} GPUs' if count > 1 else 'a GPU'} of {sizes[at]} GiB"
+        return f"it is too large for {MOST_GPUS} GPUs of any kind: spread it over machines, by {_PIPELINE}"
 
     def _why(self, gpu: Gpu, placement: Placement, result: Fit) -> str:
         if placement.fits is None:
