@@ -9,10 +9,10 @@ from tests.pushing import REPO
 from tests.unit.image.tars import Layer
 
 
-def publish(registry: Registry, *layers: Layer, tag: str = "1") -> str:
+def publish(registry: Registry, *layers: Layer, tag: str = "1", entrypoint: tuple[str, ...] | None = None) -> str:
     """Put an image of these layers into a registry. Returns its reference."""
     store = MemoryStore()
-    put_image(store, *layers, tag=tag)
+    put_image(store, *layers, tag=tag, entrypoint=entrypoint)
     for content in store.blobs.values():
         registry.put_blob(REPO, content)
     registry.put_manifest(REPO, tag, store.manifests[tag].content, media.OCI_MANIFEST)
