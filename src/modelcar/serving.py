@@ -101,7 +101,7 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
-    return Prepared(rendered, checked, choices, _warnings(wanted, checked))
+    return Prepared(rendered, checked, choices, (*_warnings(wanted, checked), *rendered.warnings))
 
 
 def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:

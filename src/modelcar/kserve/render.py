@@ -9,7 +9,7 @@ import msgspec
 
 from modelcar.errors import Refused
 from modelcar.kserve.deployment import Deployment, merged
-from modelcar.kserve.notes import notes_on
+from modelcar.kserve.notes import notes_on, warnings_on
 from modelcar.kserve.resources.auth import token_objects
 from modelcar.kserve.resources.connection import oci_secret, pull_secret, s3_secret, uri_secret
 from modelcar.kserve.resources.isvc import inference_service
@@ -28,11 +28,13 @@ class Rendered:
         settled: What they were made from.
         manifests: In the order in which they must be applied.
         notes: What a user should know of them, a line each.
+        warnings: What may be wrong with them, a line each.
     """
 
     settled: Settled
     manifests: tuple[Manifest, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def render(
@@ -65,7 +67,12 @@ def render(
     manifests.append(llm_inference_service(settled) if settled.llm else inference_service(settled))
     manifests += token_objects(settled)
     written = [one["metadata"]["name"] for one in manifests if one["kind"] == "Secret"]
-    return Rendered(settled, tuple(without_twins(manifests)), tuple(notes_on(settled, image_size, written)))
+    return Rendered(
+        settled,
+        tuple(without_twins(manifests)),
+        tuple(notes_on(settled, written)),
+        tuple(warnings_on(settled, image_size)),
+    )
 
 
 def without_twins(manifests: Iterable[Manifest]) -> list[Manifest]:
