@@ -123,6 +123,7 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         gpu_count=count,
         context=wanted.context,
         model_format=wanted.model_format,
+        taken=plain.format[0],
         args=wanted.args or (),
         tools=bool(wanted.tools),
         trust_code=bool(wanted.trust_remote_code),

@@ -129,6 +129,37 @@ def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> Non
     assert render(place, "--gpu", "256MiB", "--force").code == 0
 
 
+OVMS = """
+apiVersion: serving.kserve.io/v1alpha1
+kind: ServingRuntime
+metadata: {name: ovms}
+spec:
+  supportedModelFormats: [{name: openvino_ir, version: opset13}, {name: onnx, version: "1"}]
+  containers: [{name: kserve-container, image: "quay.io/acme/ovms:1"}]
+"""
+
+
+def test_the_model_says_which_of_a_runtime_s_formats_it_has(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "runtime.yaml").write_text(OVMS)
+    call = ("--flavor", "openshift-ai-3", "--runtime-file", tmp_path / "runtime.yaml", "--gpu-count", "2")
+    place = publish(registry, SHELL, tar(file("models/1/model.onnx", b"x")))
+    model = model_of(render(place, *call))
+    assert model["modelFormat"] == {"name": "onnx", "version": "1"}
+    assert "args" not in model  # those of vLLM
+    done = render(publish(registry, SHELL, MODEL, tag="2"), *call)
+    assert (done.code, done.error) == (
+        6,
+        "--model-format: the runtime takes openvino_ir, onnx, not vLLM; take another runtime",
+    )
+    done = render(place, *call, "--image-check", "off")
+    assert (done.code, done.error) == (
+        2,
+        "--model-format: the runtime takes openvino_ir, onnx; say which one the model has",
+    )
+    done = render(place, *call, "--image-check", "off", "--model-format", "onnx")
+    assert "args" not in model_of(done)
+
+
 def test_arguments_of_the_llm_kind_are_in_its_environment(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     done = render(place, "--kind", "llm", "--gpu-count", "2", "--kserve-version", "0.21")

@@ -47,6 +47,7 @@ class Wishes:
         gpu_count: Devices; None leaves it to us.
         context: Tokens of the longest sequence; None leaves it to us.
         model_format: As `--model-format`.
+        taken: The format that a model is taken to have which nobody looked at: the runtime's. Empty where that is open.
         args: For the runtime. What is among them is not chosen here.
         tools: Whether clients may call tools.
         trust_code: Whether Python code in the model may be run.
@@ -58,6 +59,7 @@ class Wishes:
     gpu_count: int | None = None
     context: int | None = None
     model_format: str | None = None
+    taken: str = VLLM
     args: tuple[str, ...] = ()
     tools: bool = False
     trust_code: bool = False
@@ -131,11 +133,12 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
         Refused: The model can't fit: the numbers, and what would. Not with `force`.
     """
     found = served(facts, paths)
-    made = [_format(found, wishes.model_format)]
+    is_unseen = facts is None and not paths
+    made = [_format(found, wishes, is_unseen)]
     wanted = wishes.model_format or found.format or None
     notes = [found.hint] if found.hint and not wishes.model_format else []
-    is_unseen = facts is None and not paths  # then it is what the form takes it for
-    if not (is_unseen and wanted is None) and (wanted or "").partition(":")[0].lower() not in BY_VLLM:
+    taken = wanted or (wishes.taken if is_unseen else "")
+    if taken.partition(":")[0].lower() not in BY_VLLM:
         return Choices(found, wanted, made=tuple(made), notes=tuple(notes))
     plan = _Plan(facts, wishes)
     plan.decide()
@@ -149,9 +152,11 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
     )
 
 
-def _format(found: Served, said: str | None) -> Choice:
-    if said:
-        return Choice("model-format", said, "as you say", overridden=True)
+def _format(found: Served, wishes: Wishes, is_unseen: bool) -> Choice:
+    if wishes.model_format:
+        return Choice("model-format", wishes.model_format, "as you say", overridden=True)
+    if is_unseen:
+        return Choice("model-format", wishes.taken, "what the runtime takes: the model was not looked at")
     return Choice("model-format", found.format, found.reason)
 
 
@@ -194,9 +199,9 @@ class _Plan:
         """Nothing that depends on memory is chosen."""
         count = self.wishes.gpu_count
         weights = self.facts.weight_bytes if self.facts else None
-        size = "how much memory its weights need is not known" if weights is None else _needs(self.facts)
+        check = "" if weights is None else "; with --gpu I check"
         self.made.append(
-            Choice("gpu-count", str(1 if count is None else count), f"{size}; with --gpu I check", count is not None)
+            Choice("gpu-count", str(1 if count is None else count), f"{_needs(self.facts)}{check}", count is not None)
         )
         if not count or count == 1:
             return

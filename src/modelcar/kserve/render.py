@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from modelcar.errors import Refused
+from modelcar.errors import Refused, UsageError
 from modelcar.kserve.deployment import Deployment, merged
 from modelcar.kserve.notes import notes_on, warnings_on
 from modelcar.kserve.resources.auth import token_objects
@@ -61,6 +61,9 @@ def render(
     """
     wish = merged(deployment, _below(deployment, chosen)) if chosen is not None else deployment
     settled = settle(wish, digest=digest, image_size=image_size)
+    if settled.runtime is not None and not settled.format[0]:
+        names = dict.fromkeys(name for name, _ in settled.runtime.formats)
+        raise UsageError(f"--model-format: the runtime takes {', '.join(names)}", "say which one the model has")
     manifests = _secrets(settled, secrets)
     if settled.runtime is not None and settled.runtime.spec is not None:
         manifests.append(serving_runtime(settled, settled.runtime))

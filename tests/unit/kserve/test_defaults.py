@@ -86,6 +86,15 @@ def test_several_gpus_share_a_model_whatever_they_are() -> None:
     assert chosen(LARGE, gpu_count=0).args == ()
 
 
+def test_a_model_that_nobody_looked_at_is_what_the_runtime_takes() -> None:
+    found = choose(None, (), Wishes(gpu_count=2))
+    assert the(found, "model-format").reason == "what the runtime takes: the model was not looked at"
+    assert the(found, "gpu-count").reason == "how much memory its weights need is not known"
+    for taken in ("onnx", ""):
+        found = choose(None, (), Wishes(gpu_count=2, taken=taken))
+        assert (found.args, found.model_format, the(found, "model-format").value) == ((), None, taken)
+
+
 def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
     found = chosen(LARGE, gpu_count=3)
     assert found.args == ("--tensor-parallel-size=2",)
