@@ -5,7 +5,7 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,10 +14,10 @@ import msgspec
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.check import ImageCheck, Severity
-from modelcar.kserve.defaults import BY_VLLM, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
-from modelcar.kserve.runtimes import NVIDIA
+from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.settle import Settled, settle
 from modelcar.kserve.versions import Version, parse_version
@@ -90,10 +90,11 @@ def prepare(
     choices = _choose(wanted, plain, checked, force)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(
-        gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices),
-        model_format=None if plain.llm else choices.model_format,
-    )
+    chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
+    if not plain.llm:
+        runtime, model_format = _runtime(wanted, plain, choices)
+        chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
+    choices = replace(choices, made=(*choices.made, *_besides(wanted, checked, chosen)))
     rendered = render(
         wanted,
         chosen=chosen,
@@ -141,6 +142,23 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
             "leave --kind llm out",
         )
     return choices
+
+
+def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str | None, str | None]:
+    """The runtime where the layout of the model's files decides on it, and the format's name there."""
+    if plain.runtime is not None and plain.runtime.shipped and not wanted.model_format and choices.model_format:
+        found = shipped_for_layout(choices.served.runtime, choices.model_format)
+        if found is not None:
+            return found
+    return None, choices.model_format
+
+
+def _besides(wanted: Deployment, checked: Checked | None, chosen: Deployment) -> Iterator[Choice]:
+    """What was decided besides what the model wants."""
+    if chosen.runtime is not None:
+        yield Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+    if checked is not None and not checked.unchecked and wanted.arch is None:
+        yield Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
 
 
 def _device(wanted: Deployment) -> str:

@@ -50,6 +50,8 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     assert lines[0].split() == ["CHOSEN", "VALUE", "WHY"]
     assert lines[1].split()[:2] == ["model-format", "vLLM"]
     assert "needs at least 0.0 GiB for the weights; with --gpu I check" in lines[2]
+    assert " ".join(lines[3].split()) == "arch amd64 what the nodes are taken to be; --arch names another"
+    assert "what the nodes are taken to be" not in render(place, "--arch", "amd64").err
 
 
 def test_a_tag_that_moves_while_we_look_leaves_what_was_looked_at(registry: Registry) -> None:
@@ -158,6 +160,25 @@ def test_the_model_says_which_of_a_runtime_s_formats_it_has(registry: Registry, 
     )
     done = render(place, *call, "--image-check", "off", "--model-format", "onnx")
     assert "args" not in model_of(done)
+
+
+@pytest.mark.parametrize(
+    ("names", "runtime", "written"),
+    [
+        (("1/model.xml", "1/model.bin"), "kserve-openvino", {"name": "openvino"}),
+        (("1/model.onnx",), "kserve-openvino", {"name": "onnx", "version": "1"}),
+        (("1/saved_model.pb",), "kserve-openvino", {"name": "tensorflow"}),
+        (("a/config.pbtxt", "a/1/model.onnx"), "kserve-tritonserver", {"name": "triton", "version": "2"}),
+        (("model.joblib",), "kserve-sklearnserver", {"name": "sklearn"}),
+    ],
+)
+def test_the_layout_tells_which_of_kserve_s_runtimes_serves_it(
+    registry: Registry, names: tuple[str, ...], runtime: str, written: dict[str, str]
+) -> None:
+    place = publish(registry, SHELL, tar(*(file(f"models/{name}", b"x") for name in names)))
+    model = model_of(render(place))
+    assert (model["runtime"], model["modelFormat"]) == (runtime, written)
+    assert model_of(render(place, "--runtime", "mine"))["runtime"] == "mine"
 
 
 def test_arguments_of_the_llm_kind_are_in_its_environment(registry: Registry) -> None:
