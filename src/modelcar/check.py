@@ -7,7 +7,7 @@ findings there are `kserve.check` knows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -140,6 +140,7 @@ def check_before_deploying(
     how: ImageCheck,
     *,
     scheme: Scheme | None = None,
+    instead: Sequence[Scheme] = (),
     arch: str = "amd64",
     access: Access | None = None,
     patience: Patience | None = None,
@@ -148,7 +149,8 @@ def check_before_deploying(
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
     With `warn`, a registry that can't be reached or refuses makes a `Checked` that says in `unchecked` why, without a
-    digest: from where one deploys, one doesn't see what nodes see. Other arguments as for `check`.
+    digest: from where one deploys, one doesn't see what nodes see. `instead` are modes to judge by, best first, where
+    the image can't go by the one asked for; `Checked.scheme` tells which it is. Other arguments as for `check`.
 
     Raises:
         Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
@@ -173,6 +175,8 @@ def check_before_deploying(
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise
         return replace(nothing, unchecked=f"{error.what}, or can't be seen without credentials")
+    ways = [other for other in instead if done.failures and not failures(done.findings, other)]
+    done = replace(done, scheme=ways[0]) if ways else done
     for finding in done.failures:
         if how is ImageCheck.REQUIRE or finding.rule in REFUSED:
             raise Refused(f"{done.name}: {finding.reason}", finding.fix)

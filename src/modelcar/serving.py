@@ -5,7 +5,7 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from modelcar.kserve.render import Rendered, render
 from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.settle import Settled, settle
-from modelcar.kserve.versions import Version, parse_version
+from modelcar.kserve.versions import Scheme, Version, parse_version
 from modelcar.settings import Access
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def prepare(
     """
     plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
     checked = _look(wanted, plain, image_check, access)
+    way = _way(plain, checked)
+    if way is not None:
+        wanted = msgspec.structs.replace(wanted, model=way.value)
     choices = _choose(wanted, plain, checked, force)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
@@ -94,7 +97,8 @@ def prepare(
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
         chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
-    choices = replace(choices, made=(*choices.made, *_besides(wanted, checked, chosen)))
+    besides = (way, _server(chosen), _nodes(wanted, checked))
+    choices = replace(choices, made=(*choices.made, *filter(None, besides)))
     rendered = render(
         wanted,
         chosen=chosen,
@@ -112,8 +116,34 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
     from modelcar.check import check_before_deploying  # late: whoever doesn't look needs no network
 
     return check_before_deploying(
-        str(source.reference), how, scheme=source.scheme, arch=wanted.arch or ARCH, access=access
+        str(source.reference),
+        how,
+        scheme=source.scheme,
+        instead=() if _names_scheme(wanted) else _other_ways(plain),
+        arch=wanted.arch or ARCH,
+        access=access,
     )
+
+
+def _names_scheme(wanted: Deployment) -> bool:
+    """Whether the user says how KServe is to bring the files to the runtime."""
+    return any((wanted.model or "").startswith(f"{scheme}://") for scheme in Scheme)
+
+
+def _other_ways(plain: Settled) -> tuple[Scheme, ...]:
+    """What the cluster is known to have besides modelcar mode; fetch mode is nothing for an LLMInferenceService."""
+    return tuple(one for one in plain.cluster.known_schemes() if not (plain.llm and one is Scheme.FETCH))
+
+
+def _way(plain: Settled, checked: Checked | None) -> Choice | None:
+    """The image with the scheme that it goes by, where that isn't modelcar mode's."""
+    source = plain.source
+    if checked is None or source is None or source.reference is None or checked.scheme is source.scheme:
+        return None
+    wrong = next(
+        one.reason for one in checked.findings if one.scheme is source.scheme and one.severity is Severity.ERROR
+    )
+    return Choice("model", f"{checked.scheme}://{source.reference}", f"modelcar mode can't take it: {wrong}")
 
 
 def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
@@ -153,12 +183,16 @@ def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str 
     return None, choices.model_format
 
 
-def _besides(wanted: Deployment, checked: Checked | None, chosen: Deployment) -> Iterator[Choice]:
-    """What was decided besides what the model wants."""
-    if chosen.runtime is not None:
-        yield Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
-    if checked is not None and not checked.unchecked and wanted.arch is None:
-        yield Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
+def _server(chosen: Deployment) -> Choice | None:
+    if chosen.runtime is None:
+        return None
+    return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+
+
+def _nodes(wanted: Deployment, checked: Checked | None) -> Choice | None:
+    if checked is None or checked.unchecked or wanted.arch is not None:
+        return None
+    return Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
 
 
 def _device(wanted: Deployment) -> str:

@@ -200,6 +200,42 @@ def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) 
     assert "there is no sh" in done.error
 
 
+KNOWN = ("--kserve-version", "0.21", "--kubernetes-version", "1.35")
+
+
+@pytest.mark.parametrize(
+    ("versions", "scheme"),
+    [
+        (KNOWN, "oci+native"),
+        (KNOWN[:2], "oci+fetch"),
+        ((*KNOWN[:3], "1.34"), "oci+fetch"),
+        (("--kserve-version", "0.20", *KNOWN[2:]), "oci+native"),
+        (("--kserve-version", "0.19", *KNOWN[2:]), "oci"),
+        ((), "oci"),
+    ],
+)
+def test_an_image_without_a_shell_goes_by_another_mode_where_the_cluster_is_known_to_have_one(
+    registry: Registry, versions: tuple[str, ...], scheme: str
+) -> None:
+    place = publish(registry, MODEL)
+    done = render(place, *versions)
+    assert model_of(done)["storageUri"] == f"{scheme}://{registry.host}/{REPO}@{registry.tags(REPO)['1']}"
+    assert ("modelcar mode can't take it: KServe runs a shell line in it" in done.err) is (scheme != "oci")
+    assert ("warning: " in done.err) is (scheme == "oci")
+    assert render(place, *versions, "--image-check", "require").code == (6 if scheme == "oci" else 0)
+    said = render(f"oci://{place}", *versions)  # then it is what the user wants
+    assert model_of(said)["storageUri"].startswith("oci://")
+    assert "there is no sh" in said.err
+
+
+def test_an_llm_service_never_goes_by_fetch_mode(registry: Registry) -> None:
+    place = publish(registry, MODEL)
+    uri = objects(render(place, "--kind", "llm", *KNOWN[:2]))["LLMInferenceService"]["spec"]["model"]["uri"]
+    assert uri.startswith("oci://")
+    uri = objects(render(place, "--kind", "llm", *KNOWN))["LLMInferenceService"]["spec"]["model"]["uri"]
+    assert uri.startswith("oci+native://")
+
+
 def test_what_can_never_serve_is_refused(registry: Registry) -> None:
     done = render(publish(registry, SHELL, tag="a"))
     assert (done.code, done.out) == (6, "")
