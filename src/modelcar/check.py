@@ -61,6 +61,8 @@ class Checked:
         size: Bytes of its layers as stored.
         layers: How many.
         findings: All of them.
+        one_model: Whether modelcar mode takes it for one model at `/mnt/models` only, since its base has no shell
+            (KSERVE.md 1.5).
         files: Of the model, as far as they were seen, from `/models` on.
         facts: Of the model; None where none was found, or it can't be read.
         no_facts: Why there are none.
@@ -78,6 +80,7 @@ class Checked:
     size: int | None = None
     layers: int = 0
     findings: tuple[Finding, ...] = ()
+    one_model: bool = False
     files: tuple[str, ...] = field(default=(), repr=False)
     facts: Facts | None = None
     no_facts: str = ""
@@ -258,6 +261,7 @@ def _look(
         size=sum({layer.digest: layer.size for layer in head.manifest.layers}.values()),
         layers=len(head.manifest.layers),
         findings=findings(seen),
+        one_model=traits.is_for_one_model,
         files=_model_files(tree),
         facts=facts,
         no_facts=why,

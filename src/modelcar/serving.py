@@ -106,7 +106,7 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
-    return Prepared(rendered, checked, choices, (*_warnings(wanted, checked), *rendered.warnings))
+    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
 
 
 def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
@@ -231,7 +231,7 @@ def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> i
     return 1 if is_known or wanted.gpu else None
 
 
-def _warnings(wanted: Deployment, checked: Checked | None) -> tuple[str, ...]:
+def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tuple[str, ...]:
     if checked is None:
         return ()
     if checked.unchecked:
@@ -241,5 +241,10 @@ def _warnings(wanted: Deployment, checked: Checked | None) -> tuple[str, ...]:
             "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)
-    found = (one for one in checked.findings if one.severity in told and one.concerns(checked.scheme))
+    found = [str(one) for one in checked.findings if one.severity in told and one.concerns(checked.scheme)]
+    if plain.llm and checked.one_model and checked.scheme is Scheme.MODELCAR:
+        found.append(
+            "an LLMInferenceService has the model at /mnt/models/base for its scheduler, and modelcar-base-image links "
+            "/mnt/models only; build it on another base, or leave --kind llm out"
+        )
     return tuple(f"{checked.name}: {one}" for one in found)

@@ -228,6 +228,16 @@ def test_an_image_without_a_shell_goes_by_another_mode_where_the_cluster_is_know
     assert "there is no sh" in said.err
 
 
+def test_a_base_for_one_model_is_none_for_an_llm_service(registry: Registry) -> None:
+    place = publish(registry, MODEL, entrypoint=("/bin/link-model-and-wait",))
+    assert "warning" not in render(place).err
+    done = render(place, "--kind", "llm")
+    assert done.code == 0
+    assert "warning: " in done.err
+    assert "modelcar-base-image links /mnt/models only" in done.err
+    assert "warning" not in render(f"oci+native://{place}", "--kind", "llm").err
+
+
 def test_an_llm_service_never_goes_by_fetch_mode(registry: Registry) -> None:
     place = publish(registry, MODEL)
     uri = objects(render(place, "--kind", "llm", *KNOWN[:2]))["LLMInferenceService"]["spec"]["model"]["uri"]
