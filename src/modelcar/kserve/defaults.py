@@ -7,10 +7,11 @@ vLLM; a tenth of each GPU is kept aside for others. Arguments are written only w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from modelcar.errors import Refused
+from modelcar.kserve.arguments import AUTO, CACHE, CONTEXT, DTYPE, PARSER, PIPELINE, TENSOR, TRUST, given_args
 from modelcar.kserve.layouts import VLLM, Served, served
 from modelcar.kserve.tools import parser_for
 from modelcar.kserve.versions import Version
@@ -31,11 +32,7 @@ USEFUL = 8192
 _STEP = 1024
 """What a chosen context is a multiple of."""
 
-_TENSOR, _PIPELINE = "--tensor-parallel-size", "--pipeline-parallel-size"
-_CONTEXT, _DTYPE, _CACHE = "--max-model-len", "--dtype", "--kv-cache-dtype"
-_TRUST, _AUTO, _PARSER = "--trust-remote-code", "--enable-auto-tool-choice", "--tool-call-parser"
 BY_VLLM = (VLLM.lower(), "huggingface")
-_SHORT = {"-tp": _TENSOR, "-pp": _PIPELINE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +170,13 @@ class _Plan:
 
     def decide(self) -> None:
         self.given = given_args(self.wishes.args)
-        if _PIPELINE in self.given:
-            self.notes.append(f"with {_PIPELINE} neither GPUs nor context are chosen or checked")
+        said = self._said
+        if self.wishes.gpu and self.wishes.gpu.is_slice and said and said > 1:
+            self._refuse(
+                f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
+            )
+        if PIPELINE in self.given:
+            self.notes.append(f"with {PIPELINE} neither GPUs nor context are chosen or checked")
         elif self.wishes.gpu is None or self.facts is None:
             self._without_gpu()
         else:
@@ -183,7 +185,7 @@ class _Plan:
             self._dtype(self.facts)
             self._code(self.facts)
             self._tools(self.facts)
-        for name in (_CONTEXT, _TENSOR, _DTYPE, _TRUST, _PARSER):
+        for name in (CONTEXT, TENSOR, DTYPE, TRUST, PARSER):
             if name in self.given:
                 self.made.append(Choice(name, self.given[name], "as you say", overridden=True))
 
@@ -207,19 +209,15 @@ class _Plan:
             return
         shared = _most_shared(self.facts, count)
         if shared > 1:
-            self._write(_TENSOR, str(shared), f"{shared} GPUs share each layer, by shared memory")
+            self._write(TENSOR, str(shared), f"{shared} GPUs share each layer, by shared memory")
         if shared != count:
             self.notes.append(_not_shared(self.facts, count, shared))
 
     def _with_gpu(self, facts: Facts, gpu: Gpu) -> None:
-        said = self.wishes.gpu_count or _number(self.given.get(_TENSOR))
+        said = self._said
         if self.wishes.gpu_count == 0:
             self.notes.append("without a GPU neither memory nor context are checked")
             return
-        if gpu.is_slice and said and said > 1:
-            self._refuse(
-                f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
-            )
         result = self._fit(facts, gpu, said or (1 if gpu.is_slice else MOST_GPUS))
         placement = self._placement(facts, gpu, result, said)
         count = placement.tensor_parallel
@@ -227,19 +225,24 @@ class _Plan:
             self.gpu_count = count
         self.made.append(Choice("gpu-count", str(said or count), self._why(gpu, placement, result), said is not None))
         if count > 1:
-            self._write(_TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
+            self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
         self.notes += result.notes
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
-        cache = self.given.get(_CACHE, "auto")
+        cache = self.given.get(CACHE, "auto")
         cache = cache if cache in CACHE_WIDTHS else "auto"
         return fit(facts, Wish(with_some_aside(gpu), count, self._wanted, 1, cache))
 
     @property
+    def _said(self) -> int | None:
+        """GPUs that the user says."""
+        return self.wishes.gpu_count or _number(self.given.get(TENSOR))
+
+    @property
     def _wanted(self) -> int | None:
         """Tokens that the user wants."""
-        return self.wishes.context or _number(self.given.get(_CONTEXT))
+        return self.wishes.context or _number(self.given.get(CONTEXT))
 
     def _placement(self, facts: Facts, gpu: Gpu, result: Fit, said: int | None) -> Placement:
         """The smallest number of GPUs that serves, or the one that the user says."""
@@ -295,7 +298,7 @@ class _Plan:
             at = bisect_left(sizes, True, key=serves)
             if at < len(sizes):
                 return f"it takes {f'{count} GPUs' if count > 1 else 'a GPU'} of {sizes[at]} GiB"
-        return f"it is too large for {MOST_GPUS} GPUs of any kind: spread it over machines, by {_PIPELINE}"
+        return f"it is too large for {MOST_GPUS} GPUs of any kind: spread it over machines, by {PIPELINE}"
 
     def _why(self, gpu: Gpu, placement: Placement, result: Fit) -> str:
         if placement.fits is None:
@@ -313,13 +316,13 @@ class _Plan:
 
     def _context(self, gpu: Gpu, placement: Placement, result: Fit) -> None:
         if self.wishes.context is not None:
-            self._write(_CONTEXT, str(self.wishes.context), "as you say")
-        elif placement.fits is False and placement.longest and _CONTEXT not in self.given:
+            self._write(CONTEXT, str(self.wishes.context), "as you say")
+        elif placement.fits is False and placement.longest and CONTEXT not in self.given:
             length = _rounded(placement.longest)
             more = next((p.tensor_parallel for p in self._fit_more(gpu).tried if p.fits), None)
             needed = f"; that takes {more} GPUs" if more and more > placement.tensor_parallel else ""
             own = f"{result.context:,}" if result.context else "the model's own"
-            self._write(_CONTEXT, str(length), f"one request of {own} tokens doesn't fit{needed}")
+            self._write(CONTEXT, str(length), f"one request of {own} tokens doesn't fit{needed}")
 
     def _fit_more(self, gpu: Gpu) -> Fit:
         assert self.facts is not None
@@ -330,40 +333,26 @@ class _Plan:
     def _dtype(self, facts: Facts) -> None:
         gpu = self.wishes.gpu
         if gpu is not None and not gpu.has_bfloat16 and "BF16" in facts.dtypes:
-            self._write(_DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
+            self._write(DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
 
     def _code(self, facts: Facts) -> None:
         if self.wishes.trust_code:
-            self._write(_TRUST, "", "as you say")
-        elif facts.own_code and _TRUST not in self.given:
+            self._write(TRUST, "", "as you say")
+        elif facts.own_code and TRUST not in self.given:
             self.notes.append(
                 "the model names Python code of its own: if vLLM doesn't know its architecture, it needs "
                 "--trust-remote-code, which runs that code"
             )
 
     def _tools(self, facts: Facts) -> None:
-        if not self.wishes.tools or _PARSER in self.given:
+        if not self.wishes.tools or PARSER in self.given:
             return
         name, why = parser_for(facts, self.wishes.vllm)
         if not name:
             self.notes.append(f"--tools: {why}")
             return
-        self._write(_AUTO, "", "with --tools")
-        self._write(_PARSER, name, f"reads the tool calls of {facts.architecture and facts.architecture.model_type}")
-
-
-def given_args(args: Sequence[str]) -> dict[str, str]:
-    """Arguments of vLLM by name, in either spelling: `--a=b`, `--a b`, `--a_b`; empty for one without a value."""
-    found: dict[str, str] = {}
-    name = ""
-    for word in (part for arg in args for part in arg.split(None, 1)):
-        if word.startswith("-") and not word.lstrip("-").replace(".", "").isdigit():
-            name, _, value = word.partition("=")
-            name = _SHORT.get(name, name.replace("_", "-"))
-            found[name] = value
-        elif name:
-            found[name], name = word, ""
-    return found
+        self._write(AUTO, "", "with --tools")
+        self._write(PARSER, name, f"reads the tool calls of {facts.architecture and facts.architecture.model_type}")
 
 
 def _most_shared(facts: Facts | None, count: int) -> int:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, given_args, gpu_of
+from modelcar.kserve.arguments import given_args
+from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, gpu_of
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.config import read_architecture
@@ -214,8 +215,9 @@ def test_a_slice_of_a_gpu_is_never_shared() -> None:
     with pytest.raises(Refused, match=r"doesn't fit on one MIG 3g\.40gb") as caught:
         choose(LARGE, FILES, Wishes(gpu=gpu))
     assert caught.value.hint.startswith("it takes a GPU of ")
-    with pytest.raises(Refused, match="2 slices of a GPU can't share a model"):
-        choose(MIDDLE, FILES, Wishes(gpu=gpu, gpu_count=2))
+    for facts, files in ((MIDDLE, FILES), (None, ())):
+        with pytest.raises(Refused, match="2 slices of a GPU can't share a model"):
+            choose(facts, files, Wishes(gpu=gpu, gpu_count=2))
 
 
 def test_what_tells_the_device() -> None:
