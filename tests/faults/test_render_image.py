@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.checkpoints import gguf
-from tests.cli import Done, modelcar
+from modelcar.oci import media
+from tests.checkpoints import LLAMA, gguf, header, write_checkpoint
+from tests.cli import Done, built, modelcar
 from tests.doubles.registry import Basic, Do, Refuse, Registry, Silence
 from tests.faults.test_check import CONFIG, MODEL, SHELL
 from tests.images import publish
@@ -317,6 +319,50 @@ def test_a_model_with_a_missing_part_is_a_warning(registry: Registry) -> None:
     done = modelcar("check", place)
     assert done.code == 0
     assert "KServe will take it in modelcar mode (oci://); see the warning." in done.out
+
+
+def test_weights_that_lie_are_a_warning(registry: Registry) -> None:
+    overlapping = json.dumps(
+        {name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in ("a", "b")}
+    ).encode()
+    for tag, start in (("1", (2**40).to_bytes(8, "little")), ("2", len(overlapping).to_bytes(8, "little"))):
+        layer = tar(
+            file("models/config.json", CONFIG), file("models/model.safetensors", start + overlapping + bytes(8))
+        )
+        done = render(publish(registry, SHELL, layer, tag=tag), "--gpu", "256MiB")
+        assert done.code == 0
+        assert "warning: " in done.err
+        assert "model.safetensors" in done.err
+        assert "args" not in model_of(done)
+
+
+def test_a_config_that_is_no_json_is_refused(registry: Registry) -> None:
+    config = {"mediaType": media.OCI_CONFIG, "digest": registry.put_blob(REPO, b"{not json"), "size": 9}
+    manifest = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": config, "layers": []}
+    registry.put_manifest(REPO, "1", json.dumps(manifest).encode())
+    done = render(f"{registry.host}/{REPO}:1")
+    assert (done.code, done.out) == (5, "")
+    assert "the config of" in done.error
+
+
+def test_a_large_model_of_ours_costs_few_requests(registry: Registry, tmp_path: Path) -> None:
+    shards = [f"model-{number:05}-of-00060.safetensors" for number in range(60)]
+    model = write_checkpoint(tmp_path / "model", LLAMA, [])
+    (model / "model.safetensors").unlink()
+    for number, shard in enumerate(shards):
+        start, size = header([(f"layer.{number}", "BF16", [1000, 100])])
+        (model / shard).write_bytes(start + bytes(size - len(start)))
+    index = {"weight_map": {f"layer.{number}": shard for number, shard in enumerate(shards)}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    (model / "tokenizer.json").write_bytes(bytes(10_000_000))
+    (model / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+    place = f"{registry.host}/{REPO}:1"
+    built(model, place)
+    registry.forget_requests()
+    done = render(place)
+    assert done.code == 0, done.err
+    assert len(registry.requests) <= 30
+    assert registry.count("PUT", "/") == registry.count("POST", "/") == 0
 
 
 def test_off_asks_nobody(registry: Registry) -> None:
