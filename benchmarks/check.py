@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -36,23 +37,21 @@ def check(runs: int, folder: Path, layers: int = LAYERS, size: int = LAYER) -> l
     """Time it, on layers of ours (with annotations) and on plain layers of anyone's."""
     found = []
     for kind in ("ours", "anyone's"):
-        layout, home, output = folder / "large", folder / "check-home", folder / "check-output"
+        layout, home = folder / "large", folder / "check-home"
+        output, told = folder / "check-output", folder / "check-told"
         home.mkdir()
         write_image(layout, layers, size, annotated=kind == "ours")
         with fresh_registry(folder) as registry:
             move_into(registry.storage / "docker" / "registry" / "v2", layout)
             scene = Scene("", registry.host, layout, home)
             image = f"{registry.host}/{REPO}:1"
-            asked = (0, 0)
             for command, words in _calls(image):
-                usages = [
-                    measure([[MODELCAR, *words]], environment=scene.environment, folder=home, output=output)
-                    for _ in range(runs + 1)
-                ][1:]  # the first one warms up
-                if command == "check":
-                    answer = json.loads(output.read_text())
-                    asked = (answer["requests"], answer["bytes_read"])
-                found.append(_medians(command, kind, usages, (0, 0) if "off" in words else asked))
+                # The first one warms up, and says what it asks for.
+                _, *usages = [
+                    measure([[MODELCAR, *words, *more]], environment=scene.environment, folder=home, output=place)
+                    for more, place in [(("-v",), told), *[((), output)] * runs]
+                ]
+                found.append(_medians(command, kind, usages, _asked(told.read_text())))
                 say(f"{command} of {layers} layers, {kind}: {found[-1].seconds:.2f} s")
         shutil.rmtree(home)
         shutil.rmtree(layout)
@@ -60,13 +59,19 @@ def check(runs: int, folder: Path, layers: int = LAYERS, size: int = LAYER) -> l
 
 
 def _calls(image: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What is run, each by its name; `render` asks as often as `check` does."""
+    """What is run, each by its name."""
     render = ("render", f"oci+native://{image}", "--flavor", "kserve", "--name", "large", "-n", "demo")
     return [
-        ("check", ("check", image, "--mode", "native", "--format", "json")),
+        ("check", ("check", image, "--mode", "native")),
         ("render", render),
         ("render --image-check off", (*render, "--image-check", "off")),
     ]
+
+
+def _asked(told: str) -> tuple[int, int]:
+    """Requests and bytes, as `-v` tells them; nothing of a command that asks nobody."""
+    lines = re.findall(r"^read ([\d,]+) bytes in (\d+) requests$", told, re.MULTILINE)
+    return (int(lines[-1][1]), int(lines[-1][0].replace(",", ""))) if lines else (0, 0)
 
 
 def _medians(command: str, kind: str, usages: list[Usage], asked: tuple[int, int]) -> Checking:

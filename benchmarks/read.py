@@ -26,7 +26,8 @@ from modelcar.stores import BytesBlob
 from modelcar.stores.layout import LayoutStore
 
 LAYERS, LAYER = 200, 2 * 10**9
-_SMALL = b'{"architectures": ["GraniteForCausalLM"]}'
+_CONFIG = b'{"architectures": ["GraniteForCausalLM"]}'
+_TOKENIZER = 10 * 10**6
 COMMANDS = (("ls", "-l"), ("cat",), ("inspect",))
 
 
@@ -70,13 +71,15 @@ def write_image(layout: Path, layers: int, size: int, *, annotated: bool) -> Non
     """An image of `layers` files of `size` bytes that take no room on disk, above one layer of small files."""
     store = LayoutStore(layout)
     store.prepare()
-    small = frame([Member("models/config.json", len(_SMALL))])
-    blob = BytesBlob(b"".join(p if isinstance(p, bytes) else _SMALL for p in small.pieces()), "small files")
+    names = [f"model-{number:05}-of-{layers:05}.safetensors" for number in range(layers)]
+    small = _small_files(names)
+    framing = frame([Member(f"models/{name}", len(content)) for name, content in sorted(small.items())])
+    pieces = (p if isinstance(p, bytes) else small[p.name.removeprefix("models/")] for p in framing.pieces())
+    blob = BytesBlob(b"".join(pieces), "small files")
     store.write_blob(blob)
     key = {"modelcar.key": "sha256:0"} if annotated else None
     described = [Descriptor(media.OCI_LAYER, blob.digest, blob.size, annotations=key)]
-    for number in range(layers):
-        name = f"model-{number:05}-of-{layers:05}.safetensors"
+    for name in names:
         framing = frame([Member(f"models/{name}", size)])
         # Nobody reads all of it, so its digest may be any.
         digest = Digest("sha256:" + hashlib.sha256(name.encode()).hexdigest())
@@ -94,6 +97,18 @@ def write_image(layout: Path, layers: int, size: int, *, annotated: bool) -> Non
     _, content = describe(value)
     store.write_manifest(content, media.OCI_MANIFEST, "1")
     store.close()
+
+
+def _small_files(weights: Sequence[str]) -> dict[str, bytes]:
+    """What lies beside the weights of a large model: the index of its tensors, the tokenizer, the configuration."""
+    index = {"metadata": {}, "weight_map": {name: name for name in weights}}
+    return {
+        "config.json": _CONFIG,
+        "generation_config.json": b"{}",
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        "tokenizer.json": b'{"model": {}}'.ljust(_TOKENIZER),
+        "tokenizer_config.json": b'{"chat_template": "{{ messages }}"}',
+    }
 
 
 def _header(name: str, size: int) -> bytes:

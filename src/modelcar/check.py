@@ -7,13 +7,13 @@ findings there are `kserve.check` knows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
-from modelcar.http import Http
+from modelcar.http import Http, WentSilent
 from modelcar.image.frugal import FrugalStore
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
@@ -61,6 +61,8 @@ class Checked:
         size: Bytes of its layers as stored.
         layers: How many.
         findings: All of them.
+        one_model: Whether modelcar mode takes it for one model at `/mnt/models` only, since its base has no shell
+            (KSERVE.md 1.5).
         files: Of the model, as far as they were seen, from `/models` on.
         facts: Of the model; None where none was found, or it can't be read.
         no_facts: Why there are none.
@@ -78,6 +80,7 @@ class Checked:
     size: int | None = None
     layers: int = 0
     findings: tuple[Finding, ...] = ()
+    one_model: bool = False
     files: tuple[str, ...] = field(default=(), repr=False)
     facts: Facts | None = None
     no_facts: str = ""
@@ -140,6 +143,7 @@ def check_before_deploying(
     how: ImageCheck,
     *,
     scheme: Scheme | None = None,
+    instead: Sequence[Scheme] = (),
     arch: str = "amd64",
     access: Access | None = None,
     patience: Patience | None = None,
@@ -148,7 +152,8 @@ def check_before_deploying(
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
     With `warn`, a registry that can't be reached or refuses makes a `Checked` that says in `unchecked` why, without a
-    digest: from where one deploys, one doesn't see what nodes see. Other arguments as for `check`.
+    digest: from where one deploys, one doesn't see what nodes see. `instead` are modes to judge by, best first, where
+    the image can't go by the one asked for; `Checked.scheme` tells which it is. Other arguments as for `check`.
 
     Raises:
         Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
@@ -160,6 +165,9 @@ def check_before_deploying(
     nothing = Checked(name, scheme or named or Scheme.MODELCAR, str(_platform(arch)))
     if how is ImageCheck.OFF:
         return replace(nothing, unchecked="it was not looked at (--image-check off)")
+    if how is ImageCheck.WARN and patience is None:
+        # Who writes for a cluster often can't reach its registry: that shall not cost more than one time of waiting.
+        patience = Patience(tries=TRIES, longest_wait=SILENCE, never_again=(WentSilent,))
     try:
         done = check(text, scheme=scheme, arch=arch, access=access, patience=patience, http=http)
     except (Denied, NetworkError) as error:
@@ -170,6 +178,8 @@ def check_before_deploying(
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise
         return replace(nothing, unchecked=f"{error.what}, or can't be seen without credentials")
+    ways = [other for other in instead if done.failures and not failures(done.findings, other)]
+    done = replace(done, scheme=ways[0]) if ways else done
     for finding in done.failures:
         if how is ImageCheck.REQUIRE or finding.rule in REFUSED:
             raise Refused(f"{done.name}: {finding.reason}", finding.fix)
@@ -251,6 +261,7 @@ def _look(
         size=sum({layer.digest: layer.size for layer in head.manifest.layers}.values()),
         layers=len(head.manifest.layers),
         findings=findings(seen),
+        one_model=traits.is_for_one_model,
         files=_model_files(tree),
         facts=facts,
         no_facts=why,

@@ -29,6 +29,7 @@ class Patience:
         tries: Attempts in all.
         first_wait: Seconds before the second attempt; each further wait is twice as long, up to 30 s.
         longest_wait: Seconds: no server's wish to wait longer is granted.
+        never_again: What is final although another attempt might help.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Patience:
         tries: int = TRIES,
         first_wait: float = 0.5,
         longest_wait: float = LONGEST_WAIT,
+        never_again: tuple[type[NetworkError], ...] = (),
     ) -> None:
         self.cancel = cancel or Cancel()
         self.listener = listener
         self.tries = tries
         self._first_wait = first_wait
         self._longest_wait = longest_wait
+        self._never_again = never_again
 
     def persist(self, work: Callable[[], T], what: str) -> T:
         """The result of `work`, called until it doesn't fail by the network.
@@ -68,9 +71,11 @@ class Patience:
         """Wait longer from attempt to attempt, and at the least as long as the server asks.
 
         Raises:
-            NetworkError: `error` itself, where the server asks for more than `longest_wait`.
+            NetworkError: `error` itself, where the server asks for more than `longest_wait`, or it is final here.
             Interrupted: The work was cancelled meanwhile.
         """
+        if isinstance(error, self._never_again):
+            raise error
         seconds = 0.0
         if not isinstance(error, AtOnce):
             # Jitter keeps the workers of one build from coming back all at once.

@@ -14,13 +14,13 @@ import msgspec
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.check import ImageCheck, Severity
-from modelcar.kserve.defaults import BY_VLLM, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
-from modelcar.kserve.runtimes import NVIDIA
+from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.settle import Settled, settle
-from modelcar.kserve.versions import Version, parse_version
+from modelcar.kserve.versions import Scheme, Version, parse_version
 from modelcar.settings import Access
 
 if TYPE_CHECKING:
@@ -87,13 +87,18 @@ def prepare(
     """
     plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
     checked = _look(wanted, plain, image_check, access)
+    way = _way(plain, checked)
+    if way is not None:
+        wanted = msgspec.structs.replace(wanted, model=way.value)
     choices = _choose(wanted, plain, checked, force)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(
-        gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices),
-        model_format=None if plain.llm else choices.model_format,
-    )
+    chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
+    if not plain.llm:
+        runtime, model_format = _runtime(wanted, plain, choices)
+        chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
+    besides = (way, _server(chosen), _nodes(wanted, checked))
+    choices = replace(choices, made=(*choices.made, *filter(None, besides)))
     rendered = render(
         wanted,
         chosen=chosen,
@@ -101,7 +106,7 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
-    return Prepared(rendered, checked, choices, _warnings(wanted, checked))
+    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
 
 
 def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
@@ -111,8 +116,34 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
     from modelcar.check import check_before_deploying  # late: whoever doesn't look needs no network
 
     return check_before_deploying(
-        str(source.reference), how, scheme=source.scheme, arch=wanted.arch or ARCH, access=access
+        str(source.reference),
+        how,
+        scheme=source.scheme,
+        instead=() if _names_scheme(wanted) else _other_ways(plain),
+        arch=wanted.arch or ARCH,
+        access=access,
     )
+
+
+def _names_scheme(wanted: Deployment) -> bool:
+    """Whether the user says how KServe is to bring the files to the runtime."""
+    return any((wanted.model or "").startswith(f"{scheme}://") for scheme in Scheme)
+
+
+def _other_ways(plain: Settled) -> tuple[Scheme, ...]:
+    """What the cluster is known to have besides modelcar mode; fetch mode is nothing for an LLMInferenceService."""
+    return tuple(one for one in plain.cluster.known_schemes() if not (plain.llm and one is Scheme.FETCH))
+
+
+def _way(plain: Settled, checked: Checked | None) -> Choice | None:
+    """The image with the scheme that it goes by, where that isn't modelcar mode's."""
+    source = plain.source
+    if checked is None or source is None or source.reference is None or checked.scheme is source.scheme:
+        return None
+    wrong = next(
+        one.reason for one in checked.findings if one.scheme is source.scheme and one.severity is Severity.ERROR
+    )
+    return Choice("model", f"{checked.scheme}://{source.reference}", f"modelcar mode can't take it: {wrong}")
 
 
 def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
@@ -123,6 +154,7 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         gpu_count=count,
         context=wanted.context,
         model_format=wanted.model_format,
+        taken=plain.format[0],
         args=wanted.args or (),
         tools=bool(wanted.tools),
         trust_code=bool(wanted.trust_remote_code),
@@ -140,6 +172,27 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
             "leave --kind llm out",
         )
     return choices
+
+
+def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str | None, str | None]:
+    """The runtime where the layout of the model's files decides on it, and the format's name there."""
+    if plain.runtime is not None and plain.runtime.shipped and not wanted.model_format and choices.model_format:
+        found = shipped_for_layout(choices.served.runtime, choices.model_format)
+        if found is not None:
+            return found
+    return None, choices.model_format
+
+
+def _server(chosen: Deployment) -> Choice | None:
+    if chosen.runtime is None:
+        return None
+    return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+
+
+def _nodes(wanted: Deployment, checked: Checked | None) -> Choice | None:
+    if checked is None or checked.unchecked or wanted.arch is not None:
+        return None
+    return Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
 
 
 def _device(wanted: Deployment) -> str:
@@ -178,7 +231,7 @@ def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> i
     return 1 if is_known or wanted.gpu else None
 
 
-def _warnings(wanted: Deployment, checked: Checked | None) -> tuple[str, ...]:
+def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tuple[str, ...]:
     if checked is None:
         return ()
     if checked.unchecked:
@@ -188,5 +241,10 @@ def _warnings(wanted: Deployment, checked: Checked | None) -> tuple[str, ...]:
             "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)
-    found = (one for one in checked.findings if one.severity in told and one.concerns(checked.scheme))
+    found = [str(one) for one in checked.findings if one.severity in told and one.concerns(checked.scheme)]
+    if plain.llm and checked.one_model and checked.scheme is Scheme.MODELCAR:
+        found.append(
+            "an LLMInferenceService has the model at /mnt/models/base for its scheduler, and modelcar-base-image links "
+            "/mnt/models only; build it on another base, or leave --kind llm out"
+        )
     return tuple(f"{checked.name}: {one}" for one in found)

@@ -312,6 +312,28 @@ def test_a_base_is_read_whole_for_its_shell(registry: Registry) -> None:
     assert not check(publish(registry, (media.OCI_LAYER_GZIP, base), MODEL)).failures
 
 
+def test_a_shell_at_the_end_of_a_large_base_is_not_looked_for(registry: Registry) -> None:
+    shell = [file("bin/sh"), file("bin/ln"), file("bin/sleep")]
+    noise = file("a/noise", Random(1).randbytes(2 * DEPTH))
+    place = publish(registry, (media.OCI_LAYER_GZIP, gzip.compress(tar(noise, *shell), 0)), MODEL)
+    done = modelcar("check", place)
+    assert (done.code, done.err) == (0, "")
+    assert "not checked  modelcar  whether it has sh, ln, sleep was not checked" in done.out
+    assert f"only the first {DEPTH:,} of its" in done.out
+    assert not check(place, full=True).failures
+    begins = publish(registry, (media.OCI_LAYER_GZIP, gzip.compress(tar(*shell, noise), 0)), MODEL, tag="2")
+    assert "modelcar-mode" in found(begins)["ok"]
+
+
+def test_an_entrypoint_is_refused_on_a_base_of_any_size(registry: Registry) -> None:
+    base = gzip.compress(tar(file("a/noise", Random(1).randbytes(2 * DEPTH)), file("bin/sh")), 0)
+    place = publish(registry, (media.OCI_LAYER_GZIP, base), MODEL, entrypoint=("/bin/serve",))
+    done = modelcar("check", place)
+    assert done.code == 1
+    assert "the Entrypoint (/bin/serve) would take them" in done.out
+    assert modelcar("check", place, "--mode", "native").code == 0
+
+
 def test_a_shell_behind_links(registry: Registry) -> None:
     base = tar(
         file("usr/bin/busybox"), link("bin", "usr/bin"), link("usr/bin/sh", "/bin/busybox"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.checkpoints import gguf
-from tests.cli import Done, modelcar
-from tests.doubles.registry import Refuse, Registry, Silence
+from modelcar.oci import media
+from tests.checkpoints import LLAMA, gguf, header, write_checkpoint
+from tests.cli import Done, built, modelcar
+from tests.doubles.registry import Basic, Do, Refuse, Registry, Silence
 from tests.faults.test_check import CONFIG, MODEL, SHELL
 from tests.images import publish
-from tests.pushing import REPO, write_login
+from tests.pushing import ME, REPO, write_login
 from tests.unit.image.tars import file, tar
 
 LATER = {"Retry-After": "0"}
@@ -50,6 +52,16 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     assert lines[0].split() == ["CHOSEN", "VALUE", "WHY"]
     assert lines[1].split()[:2] == ["model-format", "vLLM"]
     assert "needs at least 0.0 GiB for the weights; with --gpu I check" in lines[2]
+    assert " ".join(lines[3].split()) == "arch amd64 what the nodes are taken to be; --arch names another"
+    assert "what the nodes are taken to be" not in render(place, "--arch", "amd64").err
+
+
+def test_a_tag_that_moves_while_we_look_leaves_what_was_looked_at(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    first = registry.tags(REPO)["1"]
+    registry.fault(Do(lambda: publish(registry, SHELL)), path="/blobs/")
+    assert model_of(render(place))["storageUri"].endswith(f"@{first}")
+    assert registry.tags(REPO)["1"] != first
 
 
 def test_the_same_call_writes_the_same_bytes(registry: Registry) -> None:
@@ -121,6 +133,56 @@ def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> Non
     assert render(place, "--gpu", "256MiB", "--force").code == 0
 
 
+OVMS = """
+apiVersion: serving.kserve.io/v1alpha1
+kind: ServingRuntime
+metadata: {name: ovms}
+spec:
+  supportedModelFormats: [{name: openvino_ir, version: opset13}, {name: onnx, version: "1"}]
+  containers: [{name: kserve-container, image: "quay.io/acme/ovms:1"}]
+"""
+
+
+def test_the_model_says_which_of_a_runtime_s_formats_it_has(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "runtime.yaml").write_text(OVMS)
+    call = ("--flavor", "openshift-ai-3", "--runtime-file", tmp_path / "runtime.yaml", "--gpu-count", "2")
+    place = publish(registry, SHELL, tar(file("models/1/model.onnx", b"x")))
+    model = model_of(render(place, *call))
+    assert model["modelFormat"] == {"name": "onnx", "version": "1"}
+    assert "args" not in model  # those of vLLM
+    done = render(publish(registry, SHELL, MODEL, tag="2"), *call)
+    assert (done.code, done.error) == (
+        6,
+        "--model-format: the runtime takes openvino_ir, onnx, not vLLM; take another runtime",
+    )
+    done = render(place, *call, "--image-check", "off")
+    assert (done.code, done.error) == (
+        2,
+        "--model-format: the runtime takes openvino_ir, onnx; say which one the model has",
+    )
+    done = render(place, *call, "--image-check", "off", "--model-format", "onnx")
+    assert "args" not in model_of(done)
+
+
+@pytest.mark.parametrize(
+    ("names", "runtime", "written"),
+    [
+        (("1/model.xml", "1/model.bin"), "kserve-openvino", {"name": "openvino"}),
+        (("1/model.onnx",), "kserve-openvino", {"name": "onnx", "version": "1"}),
+        (("1/saved_model.pb",), "kserve-openvino", {"name": "tensorflow"}),
+        (("a/config.pbtxt", "a/1/model.onnx"), "kserve-tritonserver", {"name": "triton", "version": "2"}),
+        (("model.joblib",), "kserve-sklearnserver", {"name": "sklearn"}),
+    ],
+)
+def test_the_layout_tells_which_of_kserve_s_runtimes_serves_it(
+    registry: Registry, names: tuple[str, ...], runtime: str, written: dict[str, str]
+) -> None:
+    place = publish(registry, SHELL, tar(*(file(f"models/{name}", b"x") for name in names)))
+    model = model_of(render(place))
+    assert (model["runtime"], model["modelFormat"]) == (runtime, written)
+    assert model_of(render(place, "--runtime", "mine"))["runtime"] == "mine"
+
+
 def test_arguments_of_the_llm_kind_are_in_its_environment(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     done = render(place, "--kind", "llm", "--gpu-count", "2", "--kserve-version", "0.21")
@@ -140,6 +202,52 @@ def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) 
     assert "there is no sh" in done.error
 
 
+KNOWN = ("--kserve-version", "0.21", "--kubernetes-version", "1.35")
+
+
+@pytest.mark.parametrize(
+    ("versions", "scheme"),
+    [
+        (KNOWN, "oci+native"),
+        (KNOWN[:2], "oci+fetch"),
+        ((*KNOWN[:3], "1.34"), "oci+fetch"),
+        (("--kserve-version", "0.20", *KNOWN[2:]), "oci+native"),
+        (("--kserve-version", "0.19", *KNOWN[2:]), "oci"),
+        ((), "oci"),
+    ],
+)
+def test_an_image_without_a_shell_goes_by_another_mode_where_the_cluster_is_known_to_have_one(
+    registry: Registry, versions: tuple[str, ...], scheme: str
+) -> None:
+    place = publish(registry, MODEL)
+    done = render(place, *versions)
+    assert model_of(done)["storageUri"] == f"{scheme}://{registry.host}/{REPO}@{registry.tags(REPO)['1']}"
+    assert ("modelcar mode can't take it: KServe runs a shell line in it" in done.err) is (scheme != "oci")
+    assert ("warning: " in done.err) is (scheme == "oci")
+    assert render(place, *versions, "--image-check", "require").code == (6 if scheme == "oci" else 0)
+    said = render(f"oci://{place}", *versions)  # then it is what the user wants
+    assert model_of(said)["storageUri"].startswith("oci://")
+    assert "there is no sh" in said.err
+
+
+def test_a_base_for_one_model_is_none_for_an_llm_service(registry: Registry) -> None:
+    place = publish(registry, MODEL, entrypoint=("/bin/link-model-and-wait",))
+    assert "warning" not in render(place).err
+    done = render(place, "--kind", "llm")
+    assert done.code == 0
+    assert "warning: " in done.err
+    assert "modelcar-base-image links /mnt/models only" in done.err
+    assert "warning" not in render(f"oci+native://{place}", "--kind", "llm").err
+
+
+def test_an_llm_service_never_goes_by_fetch_mode(registry: Registry) -> None:
+    place = publish(registry, MODEL)
+    uri = objects(render(place, "--kind", "llm", *KNOWN[:2]))["LLMInferenceService"]["spec"]["model"]["uri"]
+    assert uri.startswith("oci://")
+    uri = objects(render(place, "--kind", "llm", *KNOWN))["LLMInferenceService"]["spec"]["model"]["uri"]
+    assert uri.startswith("oci+native://")
+
+
 def test_what_can_never_serve_is_refused(registry: Registry) -> None:
     done = render(publish(registry, SHELL, tag="a"))
     assert (done.code, done.out) == (6, "")
@@ -157,20 +265,39 @@ def test_an_image_that_is_not_there_is_refused_where_it_would_be_seen(registry: 
     assert "doesn't exist" in done.error
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [(Refuse(401), 4), (Refuse(403), 4), (Refuse(429, LATER), 7), (Refuse(503), 7), (Silence(30), 7)],
-    ids=["401", "403", "429", "503", "silent"],
-)
-def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fault: Any, code: int) -> None:
-    place = publish(registry, SHELL, MODEL)
-    registry.fault(fault, path="/manifests/", times=None)
-    if code != 7 or not isinstance(fault, Silence):
+def test_not_found_without_credentials_leaves_the_image_unchecked() -> None:
+    with Registry(auth=Basic(ME)) as registry:
+        place = f"{registry.host}/{REPO}:1"
+        registry.fault(Refuse(404), path="/manifests/", times=None)
         done = render(place)
         assert model_of(done)["storageUri"] == f"oci://{place}"
         assert f"warning: whether KServe will take {place} is not checked" in done.err
+        assert "doesn't exist, or can't be seen without credentials" in done.err
+        done = render(place, "--image-check", "require")
+        assert (done.code, done.out) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Refuse(401), 4), (Refuse(403), 4), (Refuse(429, LATER), 7), (Refuse(503), 7)],
+    ids=["401", "403", "429", "503"],
+)
+def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fault: Refuse, code: int) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(fault, path="/manifests/", times=None)
+    done = render(place)
+    assert model_of(done)["storageUri"] == f"oci://{place}"
+    assert f"warning: whether KServe will take {place} is not checked" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")
+
+
+def test_a_silent_registry_is_waited_for_once(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    registry.fault(Silence(30), path="/manifests/")  # to a second question it would answer
+    done = render(place)
+    assert model_of(done)["storageUri"] == f"oci://{place}"
+    assert f"warning: whether KServe will take {place} is not checked: {registry.host} went silent" in done.err
 
 
 def test_a_gpu_is_asked_for_also_where_nobody_can_look(registry: Registry) -> None:
@@ -192,6 +319,50 @@ def test_a_model_with_a_missing_part_is_a_warning(registry: Registry) -> None:
     done = modelcar("check", place)
     assert done.code == 0
     assert "KServe will take it in modelcar mode (oci://); see the warning." in done.out
+
+
+def test_weights_that_lie_are_a_warning(registry: Registry) -> None:
+    overlapping = json.dumps(
+        {name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in ("a", "b")}
+    ).encode()
+    for tag, start in (("1", (2**40).to_bytes(8, "little")), ("2", len(overlapping).to_bytes(8, "little"))):
+        layer = tar(
+            file("models/config.json", CONFIG), file("models/model.safetensors", start + overlapping + bytes(8))
+        )
+        done = render(publish(registry, SHELL, layer, tag=tag), "--gpu", "256MiB")
+        assert done.code == 0
+        assert "warning: " in done.err
+        assert "model.safetensors" in done.err
+        assert "args" not in model_of(done)
+
+
+def test_a_config_that_is_no_json_is_refused(registry: Registry) -> None:
+    config = {"mediaType": media.OCI_CONFIG, "digest": registry.put_blob(REPO, b"{not json"), "size": 9}
+    manifest = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": config, "layers": []}
+    registry.put_manifest(REPO, "1", json.dumps(manifest).encode())
+    done = render(f"{registry.host}/{REPO}:1")
+    assert (done.code, done.out) == (5, "")
+    assert "the config of" in done.error
+
+
+def test_a_large_model_of_ours_costs_few_requests(registry: Registry, tmp_path: Path) -> None:
+    shards = [f"model-{number:05}-of-00060.safetensors" for number in range(60)]
+    model = write_checkpoint(tmp_path / "model", LLAMA, [])
+    (model / "model.safetensors").unlink()
+    for number, shard in enumerate(shards):
+        start, size = header([(f"layer.{number}", "BF16", [1000, 100])])
+        (model / shard).write_bytes(start + bytes(size - len(start)))
+    index = {"weight_map": {f"layer.{number}": shard for number, shard in enumerate(shards)}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    (model / "tokenizer.json").write_bytes(bytes(10_000_000))
+    (model / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+    place = f"{registry.host}/{REPO}:1"
+    built(model, place)
+    registry.forget_requests()
+    done = render(place)
+    assert done.code == 0, done.err
+    assert len(registry.requests) <= 30
+    assert registry.count("PUT", "/") == registry.count("POST", "/") == 0
 
 
 def test_off_asks_nobody(registry: Registry) -> None:

@@ -74,6 +74,25 @@ def test_it_does_not_fit(model: Path) -> None:
     assert "It doesn't fit on 2 × 24GiB (--tensor-parallel-size 2), and no more of the 3 can share it." in several.out
 
 
+@pytest.mark.parametrize(
+    ("context", "count", "says"),
+    [
+        ("1024", "1", "then it fits, too"),
+        ("40000", "2", "then it takes 2 × 24GiB"),
+        ("40000", "1", "then it doesn't fit: "),
+    ],
+)
+def test_what_render_makes_of_it_is_told(model: Path, context: str, count: str, says: str) -> None:
+    wish = ("--gpu", "24GiB", "--context", context, "--count", count)
+    done = modelcar("fit", model, *wish)
+    assert "It fits on 1 × 24GiB." in done.out
+    assert f"note: modelcar render keeps 10% of each GPU aside, for another vLLM than 0.33.0; {says}" in done.out
+    careful = answer(model, *wish)["with_aside"]
+    assert careful["fits"] is ("doesn't" not in says)
+    assert careful["tensor_parallel"] == (2 if "takes" in says else 1)
+    assert careful["aside"] == 0.1
+
+
 def test_json_has_what_programs_ask_for(model: Path) -> None:
     value = answer(model, "--context", "4096", "--gpu", "L4", "--count", "4")
     assert value["parameters"] == 8_030_261_000

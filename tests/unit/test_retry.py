@@ -75,6 +75,13 @@ def test_what_another_try_would_not_change(error: ModelcarError) -> None:
     assert work.calls == 1
 
 
+def test_what_is_never_tried_again_here() -> None:
+    work = Work(BROKEN, RateLimited("slow", retry_after=0.0))
+    with pytest.raises(RateLimited):
+        Patience(Unslept(), never_again=(RateLimited,)).persist(work, "x")
+    assert work.calls == 2
+
+
 def test_a_server_s_wish_to_wait_is_granted_within_reason() -> None:
     cancel = Unslept()
     Patience(cancel).persist(Work(RateLimited("slow", retry_after=55.0), NetworkError("x", retry_after=0.0)), "x")

@@ -16,14 +16,18 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
         mode: Its permission bits.
 
     Raises:
-        OSError: As the system says; what was there stays.
+        OSError: As the system says, of `path`; what was there stays.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".modelcar-", delete=False) as beside:
-        try:
-            beside.write(content)
-            beside.flush()
-            os.fchmod(beside.fileno(), mode)
-            Path(beside.name).replace(path)
-        except BaseException:
-            Path(beside.name).unlink(missing_ok=True)
-            raise
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".modelcar-")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fchmod(opened.fileno(), mode)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +99,32 @@ def _text(looked: Looked, result: Fit) -> list[str]:
     per_gpu = f"EACH OF {placement.tensor_parallel}" if placement.tensor_parallel > 1 else "MEMORY"
     lines += [show.table(("ON THE GPU", per_gpu, "WHAT IT IS"), rows, right=(1,)), ""]
     lines += _answer(result)
-    return lines + [f"note: {show.name(note)}" for note in result.notes]
+    notes = (*result.notes, *_with_some_aside(result, _careful(looked, result)))
+    return lines + [f"note: {show.name(note)}" for note in notes]
+
+
+def _careful(looked: Looked, result: Fit) -> Fit | None:
+    """The answer for what `modelcar render` reckons with: it keeps a part of each GPU aside. None without a GPU."""
+    from modelcar.kserve.defaults import with_some_aside
+    from modelcar.model.fit import fit as reckon
+
+    gpu = result.wish.gpu
+    return reckon(looked.facts, replace(result.wish, gpu=with_some_aside(gpu))) if gpu else None
+
+
+def _with_some_aside(result: Fit, careful: Fit | None) -> Iterator[str]:
+    """What `modelcar render` would say."""
+    from modelcar.kserve.defaults import ASIDE
+
+    if careful is None or result.wish.gpu is None or not result.placement.fits:
+        return
+    then, parallel = careful.placement, careful.placement.tensor_parallel
+    verdict = "then it fits, too"
+    if not then.fits:
+        verdict = "then it doesn't fit" + (f": {then.longest:,} tokens would" if then.longest else "")
+    elif parallel != result.placement.tensor_parallel:
+        verdict = f"then it takes {parallel} × {result.wish.gpu.name}"
+    yield f"modelcar render keeps {ASIDE:.0%} of each GPU aside, for another vLLM than {_rules()}; {verdict}"
 
 
 def _model(looked: Looked, result: Fit) -> list[str]:
@@ -196,9 +223,24 @@ def _as_dict(looked: Looked, result: Fit, context: int | None) -> dict[str, Any]
         "batched_tokens": result.batched_tokens,
         "gpu": {"name": wish.gpu.name, "memory": wish.gpu.memory, "count": wish.count} if wish.gpu else None,
         **_placement(result.placement),
+        "with_aside": _aside(careful.placement) if (careful := _careful(looked, result)) else None,
         "tried": [_placement(placement) for placement in result.tried],
         "notes": list(result.notes),
         "rules": f"vLLM {_rules()}",
+    }
+
+
+def _aside(placement: Placement) -> dict[str, Any]:
+    """What `modelcar render` reckons with."""
+    from modelcar.kserve.defaults import ASIDE
+
+    return {
+        "aside": ASIDE,
+        "tensor_parallel": placement.tensor_parallel,
+        "fits": placement.fits,
+        "usable_bytes": placement.budget,
+        "longest_context": placement.longest,
+        "most_sequences": placement.most,
     }
 
 

@@ -6,16 +6,18 @@ vLLM; a tenth of each GPU is kept aside for others. Arguments are written only w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from modelcar.errors import Refused
+from modelcar.kserve.arguments import AUTO, CACHE, CONTEXT, DTYPE, PARSER, PIPELINE, TENSOR, TRUST, given_args
 from modelcar.kserve.layouts import VLLM, Served, served
 from modelcar.kserve.tools import parser_for
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit
-from modelcar.model.gpus import GIB, Gpu, parse_gpu
+from modelcar.model.gpus import GIB, LARGEST, Gpu, parse_gpu
 from modelcar.model.kv import VLLM as RULES
 
 ASIDE = 0.1
@@ -30,11 +32,7 @@ USEFUL = 8192
 _STEP = 1024
 """What a chosen context is a multiple of."""
 
-_TENSOR, _PIPELINE = "--tensor-parallel-size", "--pipeline-parallel-size"
-_CONTEXT, _DTYPE, _CACHE = "--max-model-len", "--dtype", "--kv-cache-dtype"
-_TRUST, _AUTO, _PARSER = "--trust-remote-code", "--enable-auto-tool-choice", "--tool-call-parser"
 BY_VLLM = (VLLM.lower(), "huggingface")
-_SHORT = {"-tp": _TENSOR, "-pp": _PIPELINE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Wishes:
         gpu_count: Devices; None leaves it to us.
         context: Tokens of the longest sequence; None leaves it to us.
         model_format: As `--model-format`.
+        taken: The format that a model is taken to have which nobody looked at: the runtime's. Empty where that is open.
         args: For the runtime. What is among them is not chosen here.
         tools: Whether clients may call tools.
         trust_code: Whether Python code in the model may be run.
@@ -57,6 +56,7 @@ class Wishes:
     gpu_count: int | None = None
     context: int | None = None
     model_format: str | None = None
+    taken: str = VLLM
     args: tuple[str, ...] = ()
     tools: bool = False
     trust_code: bool = False
@@ -113,6 +113,11 @@ def gpu_of(name: str | None, resource: str | None = None) -> Gpu | None:
     return parse_gpu(resource) if resource and "/mig-" in resource.lower() else None
 
 
+def with_some_aside(gpu: Gpu) -> Gpu:
+    """A GPU as the choices reckon with it: less `ASIDE` of its memory."""
+    return replace(gpu, memory=int(gpu.memory * (1 - ASIDE)))
+
+
 def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choices:
     """What to deploy a model with.
 
@@ -125,11 +130,12 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
         Refused: The model can't fit: the numbers, and what would. Not with `force`.
     """
     found = served(facts, paths)
-    made = [_format(found, wishes.model_format)]
+    is_unseen = facts is None and not paths
+    made = [_format(found, wishes, is_unseen)]
     wanted = wishes.model_format or found.format or None
     notes = [found.hint] if found.hint and not wishes.model_format else []
-    is_unseen = facts is None and not paths  # then it is what the form takes it for
-    if not (is_unseen and wanted is None) and (wanted or "").partition(":")[0].lower() not in BY_VLLM:
+    taken = wanted or (wishes.taken if is_unseen else "")
+    if taken.partition(":")[0].lower() not in BY_VLLM:
         return Choices(found, wanted, made=tuple(made), notes=tuple(notes))
     plan = _Plan(facts, wishes)
     plan.decide()
@@ -143,9 +149,11 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
     )
 
 
-def _format(found: Served, said: str | None) -> Choice:
-    if said:
-        return Choice("model-format", said, "as you say", overridden=True)
+def _format(found: Served, wishes: Wishes, is_unseen: bool) -> Choice:
+    if wishes.model_format:
+        return Choice("model-format", wishes.model_format, "as you say", overridden=True)
+    if is_unseen:
+        return Choice("model-format", wishes.taken, "what the runtime takes: the model was not looked at")
     return Choice("model-format", found.format, found.reason)
 
 
@@ -162,8 +170,13 @@ class _Plan:
 
     def decide(self) -> None:
         self.given = given_args(self.wishes.args)
-        if _PIPELINE in self.given:
-            self.notes.append(f"with {_PIPELINE} neither GPUs nor context are chosen or checked")
+        said = self._said
+        if self.wishes.gpu and self.wishes.gpu.is_slice and said and said > 1:
+            self._refuse(
+                f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
+            )
+        if PIPELINE in self.given:
+            self.notes.append(f"with {PIPELINE} neither GPUs nor context are chosen or checked")
         elif self.wishes.gpu is None or self.facts is None:
             self._without_gpu()
         else:
@@ -172,7 +185,7 @@ class _Plan:
             self._dtype(self.facts)
             self._code(self.facts)
             self._tools(self.facts)
-        for name in (_CONTEXT, _TENSOR, _DTYPE, _TRUST, _PARSER):
+        for name in (CONTEXT, TENSOR, DTYPE, TRUST, PARSER):
             if name in self.given:
                 self.made.append(Choice(name, self.given[name], "as you say", overridden=True))
 
@@ -188,27 +201,23 @@ class _Plan:
         """Nothing that depends on memory is chosen."""
         count = self.wishes.gpu_count
         weights = self.facts.weight_bytes if self.facts else None
-        size = "how much memory its weights need is not known" if weights is None else _needs(self.facts)
+        check = "" if weights is None else "; with --gpu I check"
         self.made.append(
-            Choice("gpu-count", str(1 if count is None else count), f"{size}; with --gpu I check", count is not None)
+            Choice("gpu-count", str(1 if count is None else count), f"{_needs(self.facts)}{check}", count is not None)
         )
         if not count or count == 1:
             return
         shared = _most_shared(self.facts, count)
         if shared > 1:
-            self._write(_TENSOR, str(shared), f"{shared} GPUs share each layer, by shared memory")
+            self._write(TENSOR, str(shared), f"{shared} GPUs share each layer, by shared memory")
         if shared != count:
             self.notes.append(_not_shared(self.facts, count, shared))
 
     def _with_gpu(self, facts: Facts, gpu: Gpu) -> None:
-        said = self.wishes.gpu_count or _number(self.given.get(_TENSOR))
+        said = self._said
         if self.wishes.gpu_count == 0:
             self.notes.append("without a GPU neither memory nor context are checked")
             return
-        if gpu.is_slice and said and said > 1:
-            self._refuse(
-                f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
-            )
         result = self._fit(facts, gpu, said or (1 if gpu.is_slice else MOST_GPUS))
         placement = self._placement(facts, gpu, result, said)
         count = placement.tensor_parallel
@@ -216,19 +225,24 @@ class _Plan:
             self.gpu_count = count
         self.made.append(Choice("gpu-count", str(said or count), self._why(gpu, placement, result), said is not None))
         if count > 1:
-            self._write(_TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
+            self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
         self.notes += result.notes
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
-        cache = self.given.get(_CACHE, "auto")
-        smaller = replace(gpu, memory=int(gpu.memory * (1 - ASIDE)))
-        return fit(facts, Wish(smaller, count, self._wanted, 1, cache if cache in CACHE_WIDTHS else "auto"))
+        cache = self.given.get(CACHE, "auto")
+        cache = cache if cache in CACHE_WIDTHS else "auto"
+        return fit(facts, Wish(with_some_aside(gpu), count, self._wanted, 1, cache))
+
+    @property
+    def _said(self) -> int | None:
+        """GPUs that the user says."""
+        return self.wishes.gpu_count or _number(self.given.get(TENSOR))
 
     @property
     def _wanted(self) -> int | None:
         """Tokens that the user wants."""
-        return self.wishes.context or _number(self.given.get(_CONTEXT))
+        return self.wishes.context or _number(self.given.get(CONTEXT))
 
     def _placement(self, facts: Facts, gpu: Gpu, result: Fit, said: int | None) -> Placement:
         """The smallest number of GPUs that serves, or the one that the user says."""
@@ -238,14 +252,16 @@ class _Plan:
                 self._refuse(_not_shared(facts, said, tried[-1].tensor_parallel), self._would_fit(facts, gpu))
             tried = tried[-1:]
         for placement in tried:
-            if placement.fits is not False or self._is_useful(placement, result):
+            if self._serves(placement, result):
                 return placement
         placement = tried[-1]
         self._refuse(self._too_large(gpu, placement, result), self._would_fit(facts, gpu))
         return placement
 
-    def _is_useful(self, placement: Placement, result: Fit) -> bool:
-        """Whether a context that is shorter than the model's own is worth having."""
+    def _serves(self, placement: Placement, result: Fit) -> bool:
+        """Whether it fits as far as is known, if need be with a context that is shorter and still worth having."""
+        if placement.fits is not False:
+            return True
         if placement.longest is None or self._wanted is not None:
             return False
         return placement.longest >= (min(result.context or USEFUL, USEFUL))
@@ -267,20 +283,22 @@ class _Plan:
         return f"one request of {result.context or 0:,} tokens doesn't fit on {where}: {have}{longest}"
 
     def _would_fit(self, facts: Facts, gpu: Gpu) -> str:
-        """Numbers of the same GPU that would do, else how large one would have to be."""
-        most = 1 if gpu.is_slice else MOST_GPUS
-        result = self._fit(facts, gpu, most)
+        """How many of the same GPU would do, else how many of which size: the fewest."""
+        result = self._fit(facts, gpu, 1 if gpu.is_slice else MOST_GPUS)
         for placement in result.tried:
-            if placement.fits is not False or self._is_useful(placement, result):
+            if self._serves(placement, result):
                 return f"{placement.tensor_parallel} would do: --gpu-count {placement.tensor_parallel}"
-        last = result.tried[-1]
-        share = (last.budget or 0) / gpu.memory
-        return (
-            f"it takes GPUs of about {_gib(last.needed / share)}"
-            + (f", {last.tensor_parallel} of them" if last.tensor_parallel > 1 else "")
-            if share
-            else "take larger GPUs"
-        )
+        sizes = range(1, LARGEST // GIB + 1)
+        for count in (placement.tensor_parallel for placement in self._fit(facts, gpu, MOST_GPUS).tried):
+
+            def serves(size: int, count: int = count) -> bool:
+                result = self._fit(facts, parse_gpu(f"{size}GiB"), count)
+                return self._serves(result.tried[-1], result)
+
+            at = bisect_left(sizes, True, key=serves)
+            if at < len(sizes):
+                return f"it takes {f'{count} GPUs' if count > 1 else 'a GPU'} of {sizes[at]} GiB"
+        return f"it is too large for {MOST_GPUS} GPUs of any kind: spread it over machines, by {PIPELINE}"
 
     def _why(self, gpu: Gpu, placement: Placement, result: Fit) -> str:
         if placement.fits is None:
@@ -298,13 +316,13 @@ class _Plan:
 
     def _context(self, gpu: Gpu, placement: Placement, result: Fit) -> None:
         if self.wishes.context is not None:
-            self._write(_CONTEXT, str(self.wishes.context), "as you say")
-        elif placement.fits is False and placement.longest and _CONTEXT not in self.given:
+            self._write(CONTEXT, str(self.wishes.context), "as you say")
+        elif placement.fits is False and placement.longest and CONTEXT not in self.given:
             length = _rounded(placement.longest)
             more = next((p.tensor_parallel for p in self._fit_more(gpu).tried if p.fits), None)
             needed = f"; that takes {more} GPUs" if more and more > placement.tensor_parallel else ""
             own = f"{result.context:,}" if result.context else "the model's own"
-            self._write(_CONTEXT, str(length), f"one request of {own} tokens doesn't fit{needed}")
+            self._write(CONTEXT, str(length), f"one request of {own} tokens doesn't fit{needed}")
 
     def _fit_more(self, gpu: Gpu) -> Fit:
         assert self.facts is not None
@@ -315,40 +333,26 @@ class _Plan:
     def _dtype(self, facts: Facts) -> None:
         gpu = self.wishes.gpu
         if gpu is not None and not gpu.has_bfloat16 and "BF16" in facts.dtypes:
-            self._write(_DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
+            self._write(DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
 
     def _code(self, facts: Facts) -> None:
         if self.wishes.trust_code:
-            self._write(_TRUST, "", "as you say")
-        elif facts.own_code and _TRUST not in self.given:
+            self._write(TRUST, "", "as you say")
+        elif facts.own_code and TRUST not in self.given:
             self.notes.append(
                 "the model names Python code of its own: if vLLM doesn't know its architecture, it needs "
                 "--trust-remote-code, which runs that code"
             )
 
     def _tools(self, facts: Facts) -> None:
-        if not self.wishes.tools or _PARSER in self.given:
+        if not self.wishes.tools or PARSER in self.given:
             return
         name, why = parser_for(facts, self.wishes.vllm)
         if not name:
             self.notes.append(f"--tools: {why}")
             return
-        self._write(_AUTO, "", "with --tools")
-        self._write(_PARSER, name, f"reads the tool calls of {facts.architecture and facts.architecture.model_type}")
-
-
-def given_args(args: Sequence[str]) -> dict[str, str]:
-    """Arguments of vLLM by name, in either spelling: `--a=b`, `--a b`, `--a_b`; empty for one without a value."""
-    found: dict[str, str] = {}
-    name = ""
-    for word in (part for arg in args for part in arg.split(None, 1)):
-        if word.startswith("-") and not word.lstrip("-").replace(".", "").isdigit():
-            name, _, value = word.partition("=")
-            name = _SHORT.get(name, name.replace("_", "-"))
-            found[name] = value
-        elif name:
-            found[name], name = word, ""
-    return found
+        self._write(AUTO, "", "with --tools")
+        self._write(PARSER, name, f"reads the tool calls of {facts.architecture and facts.architecture.model_type}")
 
 
 def _most_shared(facts: Facts | None, count: int) -> int:

@@ -116,6 +116,10 @@ def _plainly(what: str, found: re.Match[str] | None) -> str:
         return f"one of {', '.join(field.choices)}"
     if field and field.kind is Kind.SWITCH:
         return "true or false"
+    if field and field.kind is Kind.NUMBER:
+        return f"a whole number from {field.low:,} to {field.high:,}"
+    if field and field.kind in (Kind.LIST, Kind.PAIRS):
+        return "a list of texts" if field.kind is Kind.LIST else "texts by name"
     return what.replace("`", "").replace(" | null", "").lower()
 
 

@@ -50,6 +50,11 @@ class Traits:
     entrypoint: tuple[str, ...] = ()
     missing: tuple[str, ...] | None = ()
 
+    @property
+    def is_for_one_model(self) -> bool:
+        """Whether a program stands in for the shell that links one model to `/mnt/models`, and no other."""
+        return self.entrypoint == STAND_IN
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -89,7 +94,7 @@ def findings(traits: Traits) -> tuple[Finding, ...]:
 
 def _modelcar(traits: Traits) -> Finding:
     """KServe runs `sh -c "ln -sf …; sleep infinity"` through `args`, in an init container and a sidecar."""
-    if traits.entrypoint == STAND_IN:
+    if traits.is_for_one_model:
         reason = "modelcar-base-image links /mnt/models by itself: good for one model there, not for several sources"
         return Finding(Scheme.MODELCAR, True, reason)
     if traits.entrypoint and not _runs_arguments(traits.entrypoint):

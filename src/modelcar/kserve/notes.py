@@ -1,4 +1,4 @@
-"""What a user should know of the objects that were written: one line each."""
+"""What a user should know of the objects that were written, and is warned of: one line each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ from modelcar.kserve.settle import Settled, name_note
 from modelcar.kserve.versions import Flavor, Mode, Scheme
 
 
-def notes_on(settled: Settled, image_size: int | None, written: Collection[str]) -> Iterator[str]:
-    """The notes of a deployment.
+def warnings_on(settled: Settled, image_size: int | None) -> Iterator[str]:
+    """What may be wrong with a deployment, and was still written as it was wished.
 
     Args:
         settled: The deployment.
         image_size: Bytes of its image, None where nobody looked.
+    """
+    yield from _openness(settled)
+    if image_size is not None:
+        yield from _size(settled, image_size)
+
+
+def notes_on(settled: Settled, written: Collection[str]) -> Iterator[str]:
+    """The notes of a deployment.
+
+    Args:
+        settled: The deployment.
         written: Names of the Secrets that are among the objects.
     """
     yield from filter(None, [name_note(settled)])
@@ -25,11 +36,8 @@ def notes_on(settled: Settled, image_size: int | None, written: Collection[str])
     yield from _image(settled)
     yield from _mode(settled)
     yield from _edits(settled)
-    yield from _openness(settled)
     if wants_model_class(settled) and "modelClass" not in inference_service(settled)["metadata"].get("labels", {}):
         yield f"MLServer reads from the label modelClass what loads a model, and we know none for {settled.format[0]}"
-    if image_size is not None:
-        yield from _size(settled, image_size)
 
 
 def _missing_secrets(settled: Settled, written: Collection[str]) -> Iterator[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from modelcar.errors import Refused
+from modelcar.errors import Refused, UsageError
 from modelcar.kserve.deployment import Deployment, merged
-from modelcar.kserve.notes import notes_on
+from modelcar.kserve.notes import notes_on, warnings_on
 from modelcar.kserve.resources.auth import token_objects
 from modelcar.kserve.resources.connection import oci_secret, pull_secret, s3_secret, uri_secret
 from modelcar.kserve.resources.isvc import inference_service
@@ -28,11 +28,13 @@ class Rendered:
         settled: What they were made from.
         manifests: In the order in which they must be applied.
         notes: What a user should know of them, a line each.
+        warnings: What may be wrong with them, a line each.
     """
 
     settled: Settled
     manifests: tuple[Manifest, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def render(
@@ -59,13 +61,21 @@ def render(
     """
     wish = merged(deployment, _below(deployment, chosen)) if chosen is not None else deployment
     settled = settle(wish, digest=digest, image_size=image_size)
+    if settled.runtime is not None and not settled.format[0]:
+        names = dict.fromkeys(name for name, _ in settled.runtime.formats)
+        raise UsageError(f"--model-format: the runtime takes {', '.join(names)}", "say which one the model has")
     manifests = _secrets(settled, secrets)
     if settled.runtime is not None and settled.runtime.spec is not None:
         manifests.append(serving_runtime(settled, settled.runtime))
     manifests.append(llm_inference_service(settled) if settled.llm else inference_service(settled))
     manifests += token_objects(settled)
     written = [one["metadata"]["name"] for one in manifests if one["kind"] == "Secret"]
-    return Rendered(settled, tuple(without_twins(manifests)), tuple(notes_on(settled, image_size, written)))
+    return Rendered(
+        settled,
+        tuple(without_twins(manifests)),
+        tuple(notes_on(settled, written)),
+        tuple(warnings_on(settled, image_size)),
+    )
 
 
 def without_twins(manifests: Iterable[Manifest]) -> list[Manifest]:

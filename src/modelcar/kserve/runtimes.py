@@ -287,6 +287,24 @@ def shipped_runtime(model_format: str, cluster: Cluster) -> tuple[Runtime, str]:
     return Runtime(name, shipped=True), model_format.lower()
 
 
+_BY_LAYOUT = {
+    ("openvino", "openvino_ir"): ("kserve-openvino", "openvino"),
+    ("openvino", "onnx"): ("kserve-openvino", "onnx:1"),
+    ("openvino", "tensorflow"): ("kserve-openvino", "tensorflow"),
+}
+"""Where a format has several servers, the layout of the files tells which: its runtime, and the format's name there."""
+
+
+def shipped_for_layout(server: str, model_format: str) -> tuple[str, str] | None:
+    """Runtime and format of plain KServe for files that are laid out for a server; None where the format alone tells.
+
+    Args:
+        server: `openvino`, as `kserve.layouts` names it.
+        model_format: As OpenShift AI knows it, with its version: `openvino_ir:opset13`.
+    """
+    return _BY_LAYOUT.get((server, model_format.partition(":")[0]))
+
+
 def spelled_args(args: tuple[str, ...], runtime: Runtime) -> tuple[str, ...]:
     """Arguments of vLLM in the spelling of the runtime that KServe ships: `--max_model_len` for the older one."""
     if runtime.name != "kserve-huggingfaceserver" or not runtime.shipped:

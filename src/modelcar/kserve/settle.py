@@ -46,7 +46,7 @@ class Settled:
         source: Where the model is, pinned where a digest is known; None where only a connection says it.
         connection: The connection that says it, or how to get there.
         runtime: What serves it; None for an LLMInferenceService.
-        format: Name and version of the model's framework.
+        format: Name and version of the model's framework; no name where the runtime takes several and nobody said one.
         model_type: `generative` or `predictive`.
         mode: The deployment mode; None leaves it to the cluster.
         progress_deadline: A Go duration, empty where none is written.
@@ -235,7 +235,7 @@ def _format(wanted: str, version: str, runtime: Runtime) -> tuple[str, str]:
             return "vLLM", version
         if len(names) == 1:
             return names[0], version
-        raise UsageError(f"--model-format: the runtime takes {', '.join(names)}", "say which one the model has")
+        return "", ""
     if names and wanted not in names:
         raise Refused(f"--model-format: the runtime takes {', '.join(names)}, not {wanted}", "take another runtime")
     versions = [known for name, known in runtime.formats if name == wanted and known]

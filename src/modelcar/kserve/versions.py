@@ -103,6 +103,8 @@ VLLM_RUNTIME = Version(0, 20)
 IMAGE_VOLUME = Version(1, 33)
 """The first Kubernetes whose image volumes take a `subPath`: behind a gate until 1.34, on by default from 1.35."""
 
+_VOLUMES_BY_DEFAULT = Version(1, 35)
+_LLM_HINT = "leave --kind llm out: an InferenceService serves it too"
 _SINCE = {Scheme.NATIVE: Version(0, 20), Scheme.FETCH: Version(0, 21)}
 
 
@@ -165,17 +167,29 @@ class Cluster:
                 "write oci://",
             )
 
+    def known_schemes(self) -> tuple[Scheme, ...]:
+        """The ways besides modelcar mode that this cluster is known to have, best first: none is taken for granted.
+
+        Image volumes count from the Kubernetes that has them on by default.
+        """
+        if self.kserve is None:
+            return ()
+        has_volumes = self.kubernetes is not None and self.kubernetes >= _VOLUMES_BY_DEFAULT
+        known = {Scheme.NATIVE: has_volumes, Scheme.FETCH: True}
+        return tuple(scheme for scheme, has in known.items() if has and self.kserve >= _SINCE[scheme])
+
     def llm_api(self) -> str:
         """The API version of `LLMInferenceService` here.
 
         Raises:
             Refused: There is no such kind.
         """
+        if self.flavor is Flavor.OPENSHIFT_AI_2:
+            raise Refused("OpenShift AI 2 has no LLMInferenceService", _LLM_HINT)
         known = [api for since, api in LLM_KIND.items() if self.release >= since]
-        if self.flavor is Flavor.OPENSHIFT_AI_2 or not known:
+        if not known:
             raise Refused(
-                f"LLMInferenceService needs KServe {min(LLM_KIND)}, and this is for {self.flavor} with {self.release}",
-                "leave --kind llm out: an InferenceService serves it too",
+                f"LLMInferenceService needs KServe {min(LLM_KIND)}, and this is for {self.release}", _LLM_HINT
             )
         return known[-1]
 

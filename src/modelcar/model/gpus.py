@@ -21,6 +21,9 @@ _TOTAL_MIB = {
 }  # fmt: skip
 """MiB in all, as nvidia-smi or amd-smi shows them; an MI250 is two GPUs of this size to a program."""
 
+LARGEST = max(_TOTAL_MIB.values()) * MIB
+"""Bytes of the largest of them."""
+
 _ALIASES = {
     "A100-80": "A100", "A100-80GB": "A100", "A100-40GB": "A100-40", "A100-SXM4-80GB": "A100",
     "H100-80": "H100", "H100-80GB": "H100", "H100-SXM": "H100", "H100-PCIE": "H100", "H100-94": "H100NVL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, given_args, gpu_of
+from modelcar.kserve.arguments import given_args
+from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, gpu_of
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.config import read_architecture
@@ -85,6 +87,15 @@ def test_several_gpus_share_a_model_whatever_they_are() -> None:
     assert chosen(LARGE, gpu_count=0).args == ()
 
 
+def test_a_model_that_nobody_looked_at_is_what_the_runtime_takes() -> None:
+    found = choose(None, (), Wishes(gpu_count=2))
+    assert the(found, "model-format").reason == "what the runtime takes: the model was not looked at"
+    assert the(found, "gpu-count").reason == "how much memory its weights need is not known"
+    for taken in ("onnx", ""):
+        found = choose(None, (), Wishes(gpu_count=2, taken=taken))
+        assert (found.args, found.model_format, the(found, "model-format").value) == ((), None, taken)
+
+
 def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
     found = chosen(LARGE, gpu_count=3)
     assert found.args == ("--tensor-parallel-size=2",)
@@ -146,11 +157,47 @@ def test_what_cannot_fit_is_refused_with_numbers_and_what_would() -> None:
     assert any("doesn't fit on one T4" in note for note in found.notes)
 
 
-def test_what_no_number_of_them_can_hold() -> None:
-    with pytest.raises(Refused, match="doesn't fit on 16 × T4") as caught:
+@pytest.mark.parametrize(
+    ("facts", "gpu", "wishes"),
+    [
+        (MIDDLE, "1GiB", {}),
+        (MIDDLE, "T4", {"gpu_count": 1}),
+        (MIDDLE, "1g.5gb", {}),
+        (MIDDLE, "1GiB", {"context": 100_000}),
+        (ODD, "A100", {"gpu_count": 3}),
+        (LARGE, "H100", {"gpu_count": 1}),
+        (LARGE, "3g.40gb", {}),
+        (replace(LARGE, weight_bytes=600 * GB), "T4", {}),
+    ],
+)
+def test_what_would_do_does(facts: Facts, gpu: str, wishes: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as caught:
+        chosen(facts, gpu, **wishes)
+    if found := re.match(r"(\d+) would do", caught.value.hint):
+        again = {**wishes, "gpu_count": int(found[1])}
+        chosen(facts, gpu, **again)
+        fewer = {**wishes, "gpu_count": int(found[1]) // 2}
+    else:
+        found = re.match(r"it takes (a GPU|\d+ GPUs) of (\d+) GiB;", caught.value.hint)
+        assert found
+        count = 1 if found[1] == "a GPU" else int(found[1].split()[0])
+        chosen(facts, f"{found[2]}GiB", **{**wishes, "gpu_count": count})
+        gpu, fewer = f"{int(found[2]) - 1}GiB", {**wishes, "gpu_count": count}
+    if fewer["gpu_count"]:
+        with pytest.raises(Refused):
+            chosen(facts, gpu, **fewer)
+
+
+def test_the_fewest_gpus_that_would_do_are_named() -> None:
+    with pytest.raises(Refused, match="doesn't fit on 16 × 1GiB") as caught:
+        chosen(MIDDLE, "1GiB")
+    assert caught.value.hint.startswith("it takes a GPU of 2")  # and not 16 smaller ones
+    with pytest.raises(Refused) as caught:
         chosen(replace(LARGE, weight_bytes=600 * GB), "T4")
-    assert "it takes GPUs of about" in caught.value.hint
-    assert "16 of them" in caught.value.hint
+    assert caught.value.hint.startswith("it takes 4 GPUs of ")
+    with pytest.raises(Refused) as caught:
+        chosen(replace(LARGE, weight_bytes=9000 * GB), "T4")
+    assert "too large for 16 GPUs of any kind" in caught.value.hint
 
 
 def test_a_context_that_the_user_wants_must_fit() -> None:
@@ -167,9 +214,10 @@ def test_a_slice_of_a_gpu_is_never_shared() -> None:
     assert choose(MIDDLE, FILES, Wishes(gpu=gpu)).gpu_count == 1
     with pytest.raises(Refused, match=r"doesn't fit on one MIG 3g\.40gb") as caught:
         choose(LARGE, FILES, Wishes(gpu=gpu))
-    assert "of them" not in caught.value.hint
-    with pytest.raises(Refused, match="2 slices of a GPU can't share a model"):
-        choose(MIDDLE, FILES, Wishes(gpu=gpu, gpu_count=2))
+    assert caught.value.hint.startswith("it takes a GPU of ")
+    for facts, files in ((MIDDLE, FILES), (None, ())):
+        with pytest.raises(Refused, match="2 slices of a GPU can't share a model"):
+            choose(facts, files, Wishes(gpu=gpu, gpu_count=2))
 
 
 def test_what_tells_the_device() -> None:

@@ -263,7 +263,7 @@ def test_a_route_on_3_x_brings_token_authentication() -> None:
 def test_without_tokens_an_open_route_is_warned_of() -> None:
     done = rendered(THREE, route=True, token_auth=False)
     assert kinds(done) == ["ServingRuntime", "InferenceService"]
-    assert any("anyone who reaches the route" in note for note in done.notes)
+    assert any("anyone who reaches the route" in warning for warning in done.warnings)
 
 
 def test_2_x_asks_for_tokens_only_when_told() -> None:
@@ -341,7 +341,7 @@ def test_arguments_are_read_as_the_form_reads_them() -> None:
 
 def test_a_memory_limit_under_the_images_size_is_a_warning() -> None:
     done = render(deployment_from(THREE), image_size=5 * 1024**3)
-    assert any("4Gi is less than the image's 5.0 GiB" in note for note in done.notes)
+    assert any("4Gi is less than the image's 5.0 GiB" in warning for warning in done.warnings)
 
 
 def test_the_same_again_gives_the_same() -> None:

@@ -76,11 +76,11 @@ def test_the_files_schema_knows_right_from_wrong() -> None:
         ({"replcas": 1}, "deployment.yaml: replcas is no field of a deployment; is it replicas?"),
         ({"zzz": 1}, "see docs/render.md"),
         ({"replicas": "many"}, "deployment.yaml: replicas: "),
-        ({"replicas": "100"}, "replicas: expected int <= 99"),
+        ({"replicas": "100"}, "replicas: a whole number from 1 to 99"),
         ({"route": "maybe"}, "route: true or false"),
         ({"flavor": "k8s"}, "flavor: one of openshift-ai-3, openshift-ai-2, kserve"),
-        ({"args": "--x"}, "args: expected array"),
-        ({"env": {"A": ["b"]}}, "env: expected str, got array"),
+        ({"args": "--x"}, "args: a list of texts"),
+        ({"env": {"A": ["b"]}}, "env: texts by name"),
     ],
 )
 def test_a_wrong_file_is_refused_by_field(values: dict[str, Any], said: str) -> None:
