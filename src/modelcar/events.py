@@ -134,11 +134,13 @@ class FilePulled(Event):
         size: In bytes.
         how: `fetched`; `unchanged`, as its layer's digest shows; or `unchecked`, as it was read without the rest of its
             layer, by whose digest alone it could be checked.
+        replaced: Whether something else was in its place.
     """
 
     path: str
     size: int
     how: str = "fetched"
+    replaced: bool = False
 
 
 Listener = Callable[[Event], None]
