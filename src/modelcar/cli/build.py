@@ -107,26 +107,33 @@ def plan_text(result: Any) -> str:
     for number, fate in enumerate(result.fates):
         rows += [(str(number), show.size(f.size), show.name(f.path), words[fate.how]) for f in fate.layer.files]
     rows += [
-        ("-", show.size(left.file.size), show.name(left.file.path), f"left out: {left.reason}")
+        (
+            "-",
+            "" if left.is_folder else show.size(left.file.size),
+            show.name(left.file.path),
+            f"left out: {left.reason}",
+        )
         for left in result.plan.left_out
     ]
     kept = sum(file.size for file in result.plan.files)
     new = sum(fate.layer.size for fate in result.fates if fate.stored is None)
-    left = sum(left.file.size for left in result.plan.left_out)
     compressed = " before compression" if result.estimate else ""
     lines = [
         show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
         "",
         f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.count(len(result.fates), 'layer')}",
-        *(
-            [f"left out: {show.count(len(result.plan.left_out), 'file')}, {show.size(left)}"]
-            if result.plan.left_out
-            else []
-        ),
+        *([_left_out_text(result.plan.left_out)] if result.plan.left_out else []),
         f"to send: {show.size(new)}{compressed}; platforms: {', '.join(map(str, result.platforms))}",
         *([_estimate_text(result.estimate)] if result.estimate else []),
     ]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in result.plan.warnings)])
+
+
+def _left_out_text(left_out: Any) -> str:
+    sizes = [left.file.size for left in left_out if not left.is_folder]
+    folders = len(left_out) - len(sizes)
+    files = f"{show.count(len(sizes), 'file')}, {show.size(sum(sizes))}"
+    return "left out: " + "; ".join([files] * bool(sizes) + [show.count(folders, "folder")] * bool(folders))
 
 
 def _estimate_text(estimate: Any) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from modelcar.errors import UsageError
 from modelcar.http import Http
 from modelcar.oci.reference import refuse_password
-from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
+from modelcar.sources.contract import LeftOut, Reader, Snapshot, Source, SourceFile
 from modelcar.sources.ranges import Lanes
 from modelcar.sources.reading import read_file
 
 __all__ = [
     "Lanes",
+    "LeftOut",
     "Reader",
     "Snapshot",
     "Source",
