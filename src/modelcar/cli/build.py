@@ -29,7 +29,7 @@ from modelcar.errors import Interrupted, UsageError
 @click.option("--label", multiple=True, type=Pair(), help="Add a label to the image; repeatable.")
 @click.option("--annotation", multiple=True, type=Pair(), help="Add an annotation; repeatable.")
 @click.option("--no-record", is_flag=True, help="Write no record of finished layers while the build lasts.")
-@click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that exists.")
+@click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that names another image.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--digest-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the image's digest there.")
 @click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
