@@ -11,13 +11,14 @@ from modelcar.parallel import QUESTIONS, side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Location, ReadableStore
 from modelcar.stores.indexed import IndexedStore
+from modelcar.stores.named import named_manifest
 
 _SHOWN = 20
 
 
 def read_old(old: Location) -> Graph:
     """The image whose blobs are to be left out. Raises as `read_graph`."""
-    return read_graph(old.store, old.store.manifest(old.version))
+    return read_graph(old.store, named_manifest(old))
 
 
 def leave_out(target: Location, old: Graph) -> None:

@@ -62,7 +62,7 @@ def test_of_many_names_the_near_ones_are_shown() -> None:
     store = Indexed(*({REF_NAME: name} for name in ("granite-3.1-2b", *(f"v{number}" for number in range(20)))))
     with pytest.raises(NotFound) as raised:
         store.resolve("granite-3-2b")
-    assert raised.value.hint == "it has granite-3.1-2b, …"
+    assert raised.value.hint == "it has granite-3.1-2b and 20 more"
 
 
 def test_images_without_names() -> None:
