@@ -89,6 +89,28 @@ def test_what_lies_in_a_folder_and_is_no_model_file(folder: Path, tmp_path: Path
     )["left_out"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quay.io/acme/x:1",
+        "localhost:5000/x",
+        "oci:./images:1",
+        "oci-archive:x.tar",
+        "docker://quay.io/acme/x:1",
+        "oci://quay.io/acme/x:1",
+        f"quay.io/acme/x@sha256:{'0' * 64}",
+    ],
+)
+def test_an_image(builds: Builds, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = builds.fails(UsageError, name)
+    assert line.startswith(f"{name!r} looks like an image, and no folder of that name is there; sources are hf://")
+    assert line.endswith("; inspect, ls, copy and pull take images")
+    if "://" not in name:
+        monkeypatch.chdir(tmp_path)
+        write_files(tmp_path / name, FILES)
+        assert plan_image(name).plan.files[0].path == "README.md"
+
+
 def test_another_scheme(builds: Builds) -> None:
     line = builds.fails(UsageError, "ftp://acme/x")
     assert line == "'ftp://acme/x': ftp:// is no source; sources are hf://OWNER/NAME[@REVISION] and folders"
