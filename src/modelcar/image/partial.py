@@ -11,9 +11,7 @@ from modelcar.parallel import QUESTIONS, side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Location, ReadableStore
 from modelcar.stores.indexed import IndexedStore
-from modelcar.stores.named import named_manifest
-
-_SHOWN = 20
+from modelcar.stores.named import listed, named_manifest
 
 
 def read_old(old: Location) -> Graph:
@@ -79,14 +77,12 @@ def find_elsewhere(
 
 
 def _nowhere(
-    source: Location, since: Digest | None, target: Location, blobs: Sequence[Digest], others: Sequence[ReadableStore]
+    source: Location, since: Digest | None, target: Location, missing: Sequence[Digest], others: Sequence[ReadableStore]
 ) -> NotFound:
     names = ", ".join([target.store.name, *(store.name for store in others)])
-    listed = ", ".join(blobs[:_SHOWN]) + (", …" if len(blobs) > _SHOWN else "")
-    count = f"{len(blobs)} blob{'' if len(blobs) == 1 else 's'}"
     if since is None:
-        return NotFound(f"{source} lacks {count} of its image: {listed}", "copy it again")
+        return NotFound(f"{source} lacks of its image {listed(missing)}", "copy it again")
     return NotFound(
-        f"{source} is partial, made since {since}, and lacks {count} that {names} has not either: {listed}",
+        f"{source} is partial, made since {since}, and neither it nor {names} has {listed(missing)}",
         "name a repository of that registry that holds that image, with --mount-from; nothing was sent",
     )

@@ -13,7 +13,7 @@ from modelcar.oci.attached import is_attached_tag
 from modelcar.oci.digest import is_digest
 from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
 from modelcar.stores.contract import Ambiguous, Reader, StoredManifest
-from modelcar.stores.named import like
+from modelcar.stores.named import like, listed
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The tag (image-spec, annotations.md); some tools put the whole reference there."""
@@ -109,7 +109,7 @@ class IndexedStore(ABC):
             missing = self._missing_of(descriptor) if since else []
             if digest in missing:
                 return NotFound(
-                    f"{self.name} is partial, made since {since}: it lacks {', '.join(missing)}",
+                    f"{self.name} is partial, made since {since}: it lacks {listed(missing)}",
                     f"copy it to where that image is: modelcar copy {self.name} HOST/REPOSITORY:TAG",
                 )
         return NotFound(f"{self.name} has no blob {digest}")

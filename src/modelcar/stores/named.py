@@ -1,4 +1,4 @@
-"""What a reference names; and where that is not there, which names of the store look like it."""
+"""What a reference names; and how errors speak of what is not there: by the names like it, by the first few blobs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Sequence
 
 from modelcar.errors import ModelcarError, NotFound
+from modelcar.oci import Digest
 from modelcar.oci.attached import is_attached_tag
 from modelcar.stores import Location, StoredManifest
 
 _SHOWN = 5
+_SHOWN_BLOBS = 3
 
 
 def named_manifest(location: Location) -> StoredManifest:
@@ -40,3 +42,10 @@ def like(wanted: str, names: Sequence[str]) -> str:
     shown = near or names[-_SHOWN:]
     more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
     return f"it has {', '.join(shown)}{more}"
+
+
+def listed(digests: Sequence[Digest]) -> str:
+    """How many blobs these are, and which the first few: `7 blobs: sha256:…, sha256:…, sha256:… and 4 more`."""
+    count = f"{len(digests):,} blob{'' if len(digests) == 1 else 's'}"
+    more = f" and {len(digests) - _SHOWN_BLOBS:,} more" if len(digests) > _SHOWN_BLOBS else ""
+    return f"{count}: {', '.join(digests[:_SHOWN_BLOBS])}{more}"
