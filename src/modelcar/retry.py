@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelcar.errors import Interrupted, NetworkError
+from modelcar.errors import Interrupted, NetworkError, Unreached
 from modelcar.events import Cancel, Listener, Waiting, ignore
 
 TRIES = 6
@@ -68,9 +68,12 @@ class Patience:
         """Wait longer from attempt to attempt, and at the least as long as the server asks.
 
         Raises:
-            NetworkError: `error` itself, where the server asks for more than `longest_wait`.
+            NetworkError: `error` itself, where the server asks for more than `longest_wait`; or where half of the tries
+                are used and none was ever met: most often its name is wrong.
             Interrupted: The work was cancelled meanwhile.
         """
+        if isinstance(error, Unreached) and attempt >= self.tries / 2:
+            raise error
         seconds = 0.0
         if not isinstance(error, AtOnce):
             # Jitter keeps the workers of one build from coming back all at once.

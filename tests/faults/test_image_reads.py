@@ -55,6 +55,16 @@ def test_a_tag_that_is_not_there_names_the_near_ones(registry: Registry, tmp_pat
     assert modelcar(name, *arguments).error == f"{missing} doesn't exist; it has 3.1-2b, 3.1-8b and 4 more"
 
 
+def test_a_registry_that_is_not_there(registry: Registry) -> None:
+    registry.close()
+    done = modelcar("ls", f"{registry.host}/{REPO}:1")
+    assert done.code == 7
+    assert (
+        done.error == f"no connection to {registry.host}: Connection refused; check its name and port, and that it runs"
+    )
+    assert done.err.count("trying again") == 2
+
+
 def test_a_repository_that_is_not_there(registry: Registry) -> None:
     done = modelcar("cat", f"{registry.host}/{REPO}:1", "config.json")
     assert (done.code, done.error) == (3, f"{registry.host}/{REPO}:1 doesn't exist")
