@@ -38,12 +38,17 @@ class HashingStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Planned(Event):
-    """The layers are known; sizes in bytes. `reused` are those that need neither reading nor sending."""
+    """The layers are known; sizes in bytes. `reused` are those that need neither reading nor sending.
+
+    `of` says which layers are counted: `model`, those of a build's model without its base's; or `image`, those of all
+    platforms, each once.
+    """
 
     layers: int
     size: int
     reused: int
     reused_size: int
+    of: str = "model"
 
 
 @dataclass(frozen=True, slots=True)

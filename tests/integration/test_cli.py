@@ -101,12 +101,22 @@ def test_ls_shows_layers_and_files(model: Path, tmp_path: Path) -> None:
     digest = image(model, f"oci:{tmp_path}/out:1")
     text = modelcar("ls", "--layers", f"oci:{tmp_path}/out:1").out
     assert text.startswith(
-        f"oci:{tmp_path}/out:1@{digest}\nlinux/amd64, linux/arm64, linux/ppc64le, linux/s390x: 3 layers, "
+        f"oci:{tmp_path}/out:1@{digest}\nlinux/amd64, linux/arm64, linux/ppc64le, linux/s390x; linux/amd64: 3 layers, "
     )
     assert all(f"/models/{path}\n" in text for path in FILES)
     listed = json.loads(modelcar("ls", f"oci:{tmp_path}/out:1", "--format", "json").out)
     files = [file for layer in listed["layers"] for file in layer["files"] if file["kind"] == "file"]
     assert {file["path"]: file["size"] for file in files} == {f"models/{path}": len(FILES[path]) for path in FILES}
+
+
+def test_which_layers_are_counted_is_said(model: Path, tmp_path: Path) -> None:
+    """Those of the model in a build, those of all platforms in a copy: each on its base has another one below."""
+    layout = f"oci:{tmp_path}/out:1"
+    assert "in 3 model layers\n" in modelcar("plan", model).out
+    assert "\n3 model layers, " in modelcar("build", model, layout, "--base", "embedded").err
+    assert modelcar("copy", layout, f"oci:{tmp_path}/copy:1").err.startswith("7 layers of all platforms, ")
+    assert "5 manifests, 7 layers of all platforms, " in modelcar("verify", layout).out
+    assert re.search(r"platform +linux/amd64: \d+ kB in 4 layers\n", modelcar("inspect", layout).out)
 
 
 def test_requests_are_shown_without_secrets(model: Path, tmp_path: Path) -> None:

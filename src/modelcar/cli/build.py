@@ -121,7 +121,7 @@ def plan_text(result: Any) -> str:
     lines = [
         show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
         "",
-        f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.count(len(result.fates), 'layer')}",
+        f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.model_layers(len(result.fates))}",
         *([_left_out_text(result.plan.left_out)] if result.plan.left_out else []),
         f"to send: {show.size(new)}{compressed}; platforms: {', '.join(map(str, result.platforms))}",
         *([_estimate_text(result.estimate)] if result.estimate else []),

@@ -52,9 +52,11 @@ def _sentence(event: Event) -> str | None:
             return f"{source}: {show.count(files, 'file')}, {show.size(size)}"
         case events.HashingStarted(files, size):
             return f"hashing {show.count(files, 'file')}, {show.size(size)}"
-        case events.Planned(layers, size, reused, reused_size):
+        case events.Planned(layers, size, reused, reused_size, of):
             there = f"; there already: {reused}, {show.size(reused_size)}" if reused else ""
-            return f"{show.count(layers, 'layer')}, {show.size(size)}{there}"
+            return (
+                f"{show.model_layers(layers) if of == 'model' else show.all_layers(layers)}, {show.size(size)}{there}"
+            )
         case events.Warned(message):
             return f"warning: {message}"
         case events.Waiting(what, why, seconds):

@@ -172,7 +172,7 @@ class Verifier:
 
     def _check_layers(self, layers: Mapping[Digest, Descriptor], kinds: Mapping[str, str]) -> dict[Digest, LayerCheck]:
         """Each layer read once, the largest first so that no long one is left for the end."""
-        self._listener(Planned(len(layers), sum(layer.size for layer in layers.values()), 0, 0))
+        self._listener(Planned(len(layers), sum(layer.size for layer in layers.values()), 0, 0, "image"))
 
         def check(item: tuple[int, Descriptor]) -> LayerCheck:
             number, layer = item
