@@ -148,6 +148,23 @@ class FilePulled(Event):
     replaced: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The work ended with an error. The engine raises it; the command line ends its stream of events with this.
+
+    Attributes:
+        error: The kind, as the class of errors is called: `NotFound`.
+        message: What happened, and to which thing.
+        hint: What to do next; may be empty.
+        exit_code: That of the command.
+    """
+
+    error: str
+    message: str
+    hint: str
+    exit_code: int
+
+
 Listener = Callable[[Event], None]
 
 

@@ -17,6 +17,7 @@ from modelcar.cli.options import (
     make_access,
     selection_options,
     split_platforms,
+    text_or_events,
 )
 from modelcar.errors import Interrupted, UsageError
 
@@ -32,7 +33,7 @@ from modelcar.errors import Interrupted, UsageError
 @click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that names another image.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--digest-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the image's digest there.")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
 @access_options
 def build(source: str, target: str, digest_file: Path | None, format: str, quiet: bool, **values: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import Size, access_options, effort_options, make_access
+from modelcar.cli.options import Size, access_options, effort_options, make_access, text_or_events
 from modelcar.errors import Interrupted
 
 
@@ -36,7 +36,7 @@ from modelcar.errors import Interrupted
     type=Size(),
     help="Leave an archive in pieces of this size, for media with a limit: FILE.part001 and so on.",
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
 @effort_options
 @access_options

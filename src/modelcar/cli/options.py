@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
 
-from modelcar.errors import UsageError
-from modelcar.events import Event, Waiting, Warned
+from modelcar.errors import Interrupted, ModelcarError, UsageError
+from modelcar.events import Event, Failed, Waiting, Warned
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -206,6 +208,28 @@ def notes(event: Event) -> None:
             click.echo(f"note: {message}", err=True)
         case Waiting(what, why, seconds):
             click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
+
+
+def text_or_events(command: F) -> F:
+    """What a command prints. As events, a failure is the last of them, besides the line on standard error."""
+
+    @functools.wraps(command)
+    def run(*args: Any, format: str, **values: Any) -> Any:
+        try:
+            return command(*args, format=format, **values)
+        except (ModelcarError, KeyboardInterrupt) as caught:
+            error = caught if isinstance(caught, ModelcarError) else Interrupted("stopped")
+            if format == "json":
+                as_json(Failed(type(error).__name__, error.what, error.hint, error.exit_code))
+            raise
+
+    help = "json: one event a line; Failed is the last where it fails."
+    return cast(F, click.option("--format", type=click.Choice(["text", "json"]), default="text", help=help)(run))
+
+
+def as_json(event: Event) -> None:
+    """The listener that prints one event a line."""
+    click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 
 
 def _apply(command: F, *options: Callable[[F], F]) -> F:

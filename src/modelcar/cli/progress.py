@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import click
 
 from modelcar import events
 from modelcar.cli import show
+from modelcar.cli.options import as_json
 from modelcar.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _EVERY = 10.0
 def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
     """Who listens to a build: JSON lines on stdout, a live area on a terminal, else a line now and then on stderr."""
     if format == "json":
-        yield _as_json
+        yield as_json
     elif quiet:
         yield _warnings_only
     elif sys.stderr.isatty():
@@ -34,10 +34,6 @@ def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
             yield live
     else:
         yield _Lines()
-
-
-def _as_json(event: Event) -> None:
-    click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 
 
 def _warnings_only(event: Event) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes, of_platform
+from modelcar.cli.options import access_options, as_json, make_access, notes, of_platform, text_or_events
 
 
 @click.command(short_help="Write an image's model files into a folder.")
@@ -22,7 +21,7 @@ from modelcar.cli.options import access_options, make_access, notes, of_platform
 @click.option(
     "--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="Layers in flight."
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 @access_options
 def pull(
@@ -62,7 +61,7 @@ def pull(
     def listen(event: Event) -> None:
         nonlocal replaced
         if format == "json":
-            click.echo(json.dumps(event.as_dict()))
+            as_json(event)
         elif not isinstance(event, FilePulled):
             notes(event)
         elif not quiet:
