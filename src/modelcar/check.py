@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from modelcar.broken import WentSilent
 from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
-from modelcar.http import Http, WentSilent
+from modelcar.http import Http
 from modelcar.image.frugal import FrugalStore
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles

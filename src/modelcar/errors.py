@@ -75,6 +75,10 @@ class RateLimited(NetworkError):
     """A server asks to wait (429, or 503 with Retry-After)."""
 
 
+class Unreached(NetworkError):
+    """A server refused the very first connection: nobody listens there, or not yet."""
+
+
 class Interrupted(ModelcarError):
     """The user stopped it (Ctrl-C, SIGTERM)."""
 

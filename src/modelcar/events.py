@@ -38,12 +38,17 @@ class HashingStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Planned(Event):
-    """The layers are known; sizes in bytes. `reused` are those that need neither reading nor sending."""
+    """The layers are known; sizes in bytes. `reused` are those that need neither reading nor sending.
+
+    `of` says which layers are counted: `model`, those of a build's model without its base's; or `image`, those of all
+    platforms, each once.
+    """
 
     layers: int
     size: int
     reused: int
     reused_size: int
+    of: str = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +139,30 @@ class FilePulled(Event):
         size: In bytes.
         how: `fetched`; `unchanged`, as its layer's digest shows; or `unchecked`, as it was read without the rest of its
             layer, by whose digest alone it could be checked.
+        replaced: Whether something else was in its place.
     """
 
     path: str
     size: int
     how: str = "fetched"
+    replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The work ended with an error. The engine raises it; the command line ends its stream of events with this.
+
+    Attributes:
+        error: The kind, as the class of errors is called: `NotFound`.
+        message: What happened, and to which thing.
+        hint: What to do next; may be empty.
+        exit_code: That of the command.
+    """
+
+    error: str
+    message: str
+    hint: str
+    exit_code: int
 
 
 Listener = Callable[[Event], None]

@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
 
+from modelcar.broken import broken, refused_by_proxy
 from modelcar.errors import NetworkError, RateLimited, UsageError
 from modelcar.traffic import Traffic
 
@@ -68,7 +69,7 @@ class Response:
         try:
             return self._traffic.counted(self._raw.read(size, decode_content=False))
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _broken(error, self.url) from None
+            raise broken(error, _host(self.url)) from None
 
     def read_all(self, limit: int) -> bytes:
         """The whole body.
@@ -128,6 +129,7 @@ class Http:
         self._ca_file = ca_file
         self._connections = connections
         self._lock = threading.Lock()
+        self._met: set[tuple[str | None, int | None]] = set()
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._context: ssl.SSLContext | None = None
         self._agent = f"modelcar/{version('modelcar')}"
@@ -157,7 +159,8 @@ class Http:
             silence: Seconds to wait for any next byte; None for the usual ones.
 
         Raises:
-            NetworkError: No connection, a broken one, or a certificate that isn't trusted.
+            NetworkError: No connection (`Unreached`, where there never was one), a broken one, or a certificate that
+                isn't trusted.
         """
         started = time.monotonic()
         self.traffic.ask()
@@ -179,11 +182,12 @@ class Http:
             if guarded and guarded.error:
                 raise guarded.error from None
             _log.debug("%s %s -> %s", method, shown(url), type(error).__name__)
-            raise _broken(error, url) from None
+            raise broken(error, _host(url), is_met=origin(url)[1:] in self._met) from None
+        self._met.add(origin(url)[1:])
         _log.debug("%s %s -> %d in %.3f s", method, shown(url), raw.status, time.monotonic() - started)
         if raw.status == 407:
             raw.close()
-            raise _refused_by_proxy(_host(url))
+            raise refused_by_proxy(_host(url))
         return Response(raw, url, self.traffic)
 
     def follow(
@@ -349,51 +353,3 @@ def _proxy_for(parts: SplitResult) -> str | None:
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _broken(error: Exception, url: str) -> NetworkError:
-    """An error of the transport in our words."""
-    host = _host(url)
-    reason = error
-    while isinstance(
-        inner := getattr(reason, "reason", None) or reason.__cause__ or next(iter(reason.args), None), Exception
-    ):
-        reason = inner
-    text = str(reason)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = text.partition("verify failed: ")[2].partition(" (_ssl")[0] or "it can't be verified"
-        hint = "name its certificate authority with --ca-file"
-        return NetworkError(f"the certificate of {host} is not trusted: {detail}", hint, final=True)
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return NetworkError(f"the host {host} is not known", "check its spelling, the network and the proxy settings")
-    if isinstance(error, urllib3.exceptions.ProxyError) and " 407 " in text:
-        return _refused_by_proxy(host)
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return NetworkError(f"the proxy for {host} doesn't answer", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return NetworkError(f"no connection to {host}: {getattr(reason, 'strerror', None) or 'refused'}")
-    if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError):
-        return WentSilent(f"{host} went silent")
-    # OpenSSL's word for a connection that ends in the middle; a server without TLS is another error.
-    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
-        return NotTls(
-            f"{host} doesn't speak TLS properly", "for a registry without TLS there is --plain-http", final=True
-        )
-    return Broke(f"the connection to {host} broke")
-
-
-def _refused_by_proxy(host: str) -> NetworkError:
-    hint = "check user and password in HTTPS_PROXY or HTTP_PROXY"
-    return NetworkError(f"the proxy for {host} refuses its credentials", hint, final=True)
-
-
-class Broke(NetworkError):
-    """The connection ended before its time."""
-
-
-class WentSilent(NetworkError):
-    """Nothing came for too long."""
-
-
-class NotTls(NetworkError):
-    """The server's side of the handshake was no TLS."""

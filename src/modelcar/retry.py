@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelcar.errors import Interrupted, NetworkError
+from modelcar.errors import Interrupted, NetworkError, Unreached
 from modelcar.events import Cancel, Listener, Waiting, ignore
 
 TRIES = 6
@@ -71,10 +71,12 @@ class Patience:
         """Wait longer from attempt to attempt, and at the least as long as the server asks.
 
         Raises:
-            NetworkError: `error` itself, where the server asks for more than `longest_wait`, or it is final here.
+            NetworkError: `error` itself, where the server asks for more than `longest_wait`; where it is final here; or
+                where half of the tries are used and none was ever met: most often its name is wrong.
             Interrupted: The work was cancelled meanwhile.
         """
-        if isinstance(error, self._never_again):
+        never_met = isinstance(error, Unreached) and attempt >= self.tries / 2
+        if never_met or isinstance(error, self._never_again):
             raise error
         seconds = 0.0
         if not isinstance(error, AtOnce):

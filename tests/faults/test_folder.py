@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -10,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from modelcar import ContentMismatch, ModelcarError, NotFound, Refused, UsageError, plan_image
+from modelcar import (
+    BuildOptions,
+    ContentMismatch,
+    ModelcarError,
+    NotFound,
+    Refused,
+    UsageError,
+    build_image,
+    plan_image,
+)
 from modelcar.events import Event, HashingStarted, LayerStarted
 from tests.builds import Builds
 from tests.cli import modelcar
@@ -51,7 +61,54 @@ def test_a_name_that_no_folder_has(builds: Builds, tmp_path: Path) -> None:
 def test_an_empty_folder(builds: Builds, tmp_path: Path, files: dict[str, bytes]) -> None:
     (tmp_path / "model").mkdir()
     line = builds.fails(NotFound, write_files(tmp_path / "model", files))
-    assert line == f"the folder {tmp_path}/model holds no files (hidden ones don't count)"
+    assert line == f"the folder {tmp_path}/model holds no files (hidden ones and images don't count)"
+
+
+def test_what_lies_in_a_folder_and_is_no_model_file(folder: Path, tmp_path: Path) -> None:
+    """Images of the model, in all forms that we write, and what is hidden. `plan` says of each that it stays behind."""
+    write_files(folder, {".git/config": b"x", ".env": b"12", "mine.part001": b"3", "none.tar.part002": b"4"})
+    build_image(str(folder), f"oci:{folder}/images:1", BuildOptions(base="none"))
+    build_image(str(folder), f"oci-archive:{folder}/x.tar:1", BuildOptions(base="none"))
+    done = modelcar("copy", f"oci:{folder}/images:1", f"oci-archive:{folder}/y.tar:1", "--split", "50kB")
+    assert done.code == 0, done.err
+    assert [path.name for path in sorted(folder.glob("y.*"))] == [f"y.tar.part00{number}" for number in (1, 2, 3)]
+    plan = plan_image(str(folder)).plan
+    assert [file.path for file in plan.files] == ["README.md", "mine.part001", WEIGHTS, "none.tar.part002"]
+    assert {left.file.path: left.reason for left in plan.left_out} == {
+        ".env": "hidden",
+        ".git/": "hidden",
+        "images/": "an OCI layout",
+        "x.tar": "an OCI archive",
+        **{f"y.tar.part00{number}": "an OCI archive in pieces" for number in (1, 2, 3)},
+    }
+    shown = modelcar("plan", folder).out
+    assert "left out: 5 files, " in shown
+    assert "; 2 folders\n" in shown
+    assert {"path": ".git/", "size": None, "reason": "hidden"} in json.loads(
+        modelcar("plan", folder, "--format", "json").out
+    )["left_out"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "quay.io/acme/x:1",
+        "localhost:5000/x",
+        "oci:./images:1",
+        "oci-archive:x.tar",
+        "docker://quay.io/acme/x:1",
+        "oci://quay.io/acme/x:1",
+        f"quay.io/acme/x@sha256:{'0' * 64}",
+    ],
+)
+def test_an_image(builds: Builds, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = builds.fails(UsageError, name)
+    assert line.startswith(f"{name!r} looks like an image, and no folder of that name is there; sources are hf://")
+    assert line.endswith("; inspect, ls, copy and pull take images")
+    if "://" not in name:
+        monkeypatch.chdir(tmp_path)
+        write_files(tmp_path / name, FILES)
+        assert plan_image(name).plan.files[0].path == "README.md"
 
 
 def test_another_scheme(builds: Builds) -> None:

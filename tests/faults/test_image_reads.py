@@ -36,12 +36,33 @@ def registry() -> Iterator[Registry]:
 # Heads
 
 
-def test_a_tag_that_is_not_there_names_the_near_ones(registry: Registry) -> None:
-    for tag in ("3.1-2b", "3.1-8b", "latest"):
+@pytest.mark.parametrize("command", ["ls", "pull", "copy", "copy --since", "verify", "inspect"])
+def test_a_tag_that_is_not_there_names_the_near_ones(registry: Registry, tmp_path: Path, command: str) -> None:
+    for tag in ("3.1-2b", "3.1-8b", "latest", f"sha256-{'0' * 64}.sig"):
         publish(registry, PLAIN, tag=tag)
-    done = modelcar("ls", f"{registry.host}/{REPO}:3.1-2")
+    missing, name = f"{registry.host}/{REPO}:3.1-2", command.partition(" ")[0]
+    more: dict[str, list[str | Path]] = {
+        "pull": [tmp_path],
+        "copy": [f"oci:{tmp_path}:1"],
+        "copy --since": ["--since", missing, f"{registry.host}/{REPO}:latest", f"oci:{tmp_path}:1"],
+    }
+    arguments = more[command] if "--" in command else [missing, *more.get(command, [])]
+    done = modelcar(name, *arguments)
     assert (done.code, done.out) == (3, "")
-    assert done.error == f"{registry.host}/{REPO}:3.1-2 doesn't exist; it has 3.1-2b, 3.1-8b and 1 more"
+    assert done.error == f"{missing} doesn't exist; it has 3.1-2b, 3.1-8b, latest"
+    for number in range(3):
+        publish(registry, PLAIN, tag=f"v{number}")
+    assert modelcar(name, *arguments).error == f"{missing} doesn't exist; it has 3.1-2b, 3.1-8b and 4 more"
+
+
+def test_a_registry_that_is_not_there(registry: Registry) -> None:
+    registry.close()
+    done = modelcar("ls", f"{registry.host}/{REPO}:1")
+    assert done.code == 7
+    assert (
+        done.error == f"no connection to {registry.host}: Connection refused; check its name and port, and that it runs"
+    )
+    assert done.err.count("trying again") == 2
 
 
 def test_a_repository_that_is_not_there(registry: Registry) -> None:

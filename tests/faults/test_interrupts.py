@@ -151,10 +151,13 @@ def test_a_build_is_stopped_while_it_hashes(tmp_path: Path) -> None:
     for number in range(2):
         with (folder / f"{number}.safetensors").open("wb") as file:
             file.truncate(1 << 40)
-    with started("build", folder, f"oci:{tmp_path}/out") as process:
+    with started("build", folder, f"oci:{tmp_path}/out", "--format", "json") as process:
         wait_for(lambda: bytes_read(process) > 100_000_000, process)
         process.send_signal(signal.SIGINT)
-        assert end_of(process).code == 130
+        done = end_of(process)
+    assert done.code == 130
+    last = json.loads(done.out.splitlines()[-1])
+    assert (last["event"], last["error"], last["exit_code"]) == ("Failed", "Interrupted", 130)
 
 
 def test_a_killed_build_into_a_layout_goes_on(hub: Hub, tmp_path: Path) -> None:

@@ -272,8 +272,10 @@ def test_no_clobber_leaves_the_tag_of_a_layout(model: Path, tmp_path: Path) -> N
     digest = image(model, f"oci:{layout}:1", no_clobber=True)
     before = read_files(layout)
     other = write_files(tmp_path / "other", model_files(7))
+    (other / "config.json").write_bytes(b" " * 50_000)
     done = modelcar("build", other, f"oci:{layout}:1", "--no-clobber")
     assert (done.code, done.out) == (6, "")
+    assert "hashing" not in done.err  # that is known without a digest
     assert done.error == f"oci:{layout}:1 exists ({digest}) and --no-clobber forbids to move it; choose another tag"
     assert read_files(layout) == before
 

@@ -244,8 +244,14 @@ def test_right_files_are_not_fetched_again(place: str, registry: Registry, tmp_p
     changed = bytearray(OTHER)
     changed[5] ^= 1
     (tmp_path / "two.safetensors").write_bytes(changed)
+    registry.forget_requests()
+    done = modelcar("pull", place, tmp_path, "--no-clobber")
+    assert (done.code, done.error.partition(" and ")[0]) == (6, f"{tmp_path}/two.safetensors is there")
+    assert (tmp_path / "two.safetensors").read_bytes() == changed
+    assert fetched(registry) < 100_000
     done = modelcar("pull", place, tmp_path)
-    assert done.out.count("(unchanged)") == 3
+    assert (done.out.count("(unchanged)"), done.out.count("two.safetensors  (replaced)")) == (3, 1)
+    assert "7.1 MB, 4.1 MB of it unchanged, 1 file replaced, into" in done.err
     assert read_files(tmp_path) == FILES
 
 

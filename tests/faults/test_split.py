@@ -67,6 +67,26 @@ def test_another_size_and_one_file_again(original: str, pieces: list[Path], tmp_
     assert verify_image(target).problems == ()
 
 
+@pytest.mark.parametrize("number", [0, 1, -1])
+def test_a_piece_is_no_archive_of_its_own(pieces: list[Path], original: str, tmp_path: Path, number: int) -> None:
+    """Nor is it one that may be replaced."""
+    piece, before = pieces[number], pieces[number].read_bytes()
+    done = modelcar("ls", f"oci-archive:{piece}")
+    assert (done.code, done.error) == (
+        6,
+        f"{piece} is a piece of an archive, which is read as a whole; "
+        f"with all its pieces in one folder write oci-archive:{tmp_path}/out/x.tar",
+    )
+    done = modelcar("copy", original, f"oci-archive:{piece}:1")
+    assert (done.code, done.error.partition(",")[0]) == (6, f"{piece} is a piece of an archive")
+    assert piece.read_bytes() == before
+
+
+def test_an_archive_may_be_called_like_a_piece(original: str, tmp_path: Path) -> None:
+    copy_image(original, f"oci-archive:{tmp_path}/x.part001:1")
+    assert verify_image(f"oci-archive:{tmp_path}/x.part001").problems == ()
+
+
 def test_a_missing_piece_is_named(pieces: list[Path], tmp_path: Path) -> None:
     pieces[1].unlink()
     done = modelcar("verify", f"oci-archive:{tmp_path}/out/x.tar")

@@ -60,10 +60,25 @@ def test_json_is_one_event_a_line_and_ends_with_built(model: Path, tmp_path: Pat
     assert done.err == ""
 
 
-def test_json_and_an_error_keep_apart(tmp_path: Path) -> None:
-    done = modelcar("build", tmp_path / "none", f"oci:{tmp_path}/out:1", "--format", "json")
-    assert (done.code, done.out) == (3, "")
-    assert done.error == f"the folder {tmp_path}/none doesn't exist"
+@pytest.mark.parametrize(
+    ("command", "error", "code", "message", "hint"),
+    [
+        ("build none oci:out:1", "NotFound", 3, "the folder none doesn't exist", ""),
+        ("build model oci:out:1 --compression lz4", "UsageError", 2, "there is no compression 'lz4'", None),
+        ("copy oci:none:1 oci:out:1", "NotFound", 3, "there is no OCI layout at none", ""),
+        ("pull oci:none:1 out", "NotFound", 3, "there is no OCI layout at none", ""),
+    ],
+)
+def test_the_last_event_of_a_failure_is_the_line_that_people_read(
+    model: Path, command: str, error: str, code: int, message: str, hint: str | None
+) -> None:
+    done = modelcar(*command.split(), "--format", "json", cwd=model.parent)
+    last = json.loads(done.out.splitlines()[-1])
+    assert (last["event"], last["error"], last["exit_code"], done.code) == ("Failed", error, code, code)
+    assert last["message"].startswith(message)
+    assert hint is None or last["hint"] == hint
+    assert done.error == "; ".join(filter(None, (last["message"], last["hint"])))
+    assert modelcar(*command.split(), cwd=model.parent).out == ""
 
 
 def test_the_digest_goes_into_a_file(model: Path, tmp_path: Path) -> None:
@@ -101,12 +116,22 @@ def test_ls_shows_layers_and_files(model: Path, tmp_path: Path) -> None:
     digest = image(model, f"oci:{tmp_path}/out:1")
     text = modelcar("ls", "--layers", f"oci:{tmp_path}/out:1").out
     assert text.startswith(
-        f"oci:{tmp_path}/out:1@{digest}\nlinux/amd64, linux/arm64, linux/ppc64le, linux/s390x: 3 layers, "
+        f"oci:{tmp_path}/out:1@{digest}\nlinux/amd64, linux/arm64, linux/ppc64le, linux/s390x; linux/amd64: 3 layers, "
     )
     assert all(f"/models/{path}\n" in text for path in FILES)
     listed = json.loads(modelcar("ls", f"oci:{tmp_path}/out:1", "--format", "json").out)
     files = [file for layer in listed["layers"] for file in layer["files"] if file["kind"] == "file"]
     assert {file["path"]: file["size"] for file in files} == {f"models/{path}": len(FILES[path]) for path in FILES}
+
+
+def test_which_layers_are_counted_is_said(model: Path, tmp_path: Path) -> None:
+    """Those of the model in a build, those of all platforms in a copy: each on its base has another one below."""
+    layout = f"oci:{tmp_path}/out:1"
+    assert "in 3 model layers\n" in modelcar("plan", model).out
+    assert "\n3 model layers, " in modelcar("build", model, layout, "--base", "embedded").err
+    assert modelcar("copy", layout, f"oci:{tmp_path}/copy:1").err.startswith("7 layers of all platforms, ")
+    assert "5 manifests, 7 layers of all platforms, " in modelcar("verify", layout).out
+    assert re.search(r"platform +linux/amd64: \d+ kB in 4 layers\n", modelcar("inspect", layout).out)
 
 
 def test_requests_are_shown_without_secrets(model: Path, tmp_path: Path) -> None:

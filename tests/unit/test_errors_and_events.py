@@ -24,7 +24,7 @@ def test_exit_codes_are_those_that_the_manual_gives() -> None:
     ours = {kind.__name__: kind.exit_code for kind in kinds(ModelcarError) if kind.__module__ == errors.__name__}
     assert ours == {
         "UsageError": 2, "NotFound": 3, "Denied": 4, "ContentMismatch": 5, "Refused": 6, "NetworkError": 7,
-        "RateLimited": 7, "Interrupted": 130,
+        "RateLimited": 7, "Unreached": 7, "Interrupted": 130,
     }  # fmt: skip
     assert ModelcarError("x").exit_code == 1
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcar.errors import NetworkError
+from modelcar.errors import NetworkError, Unreached
 from modelcar.http import Http, origin, retry_after, shown
 from tests.doubles.serving import Answer, Record, Request, Server
 
@@ -87,6 +87,18 @@ def test_a_redirect_to_nowhere(location: str) -> None:
     assert "redirects to something that is no address" in raised.value.what
     assert "secret" not in str(raised.value)
     assert raised.value.final
+
+
+def test_a_server_that_was_met_and_one_that_never_was() -> None:
+    """Only of the latter a refused connection says that nobody is there; the former may come back."""
+    http = Http()
+    with Server("hub", lambda _: Answer.whole(200, b""), []) as server:
+        http.request("GET", server.url).close()
+    said = f"no connection to {server.url.removeprefix('http://')}: Connection refused"
+    for client, kind in ((http, NetworkError), (Http(), Unreached)):
+        with pytest.raises(NetworkError, match=said) as raised:
+            client.request("GET", server.url)
+        assert type(raised.value) is kind
 
 
 def test_redirects_in_a_circle() -> None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, RateLimited
+from modelcar.errors import Denied, Interrupted, ModelcarError, NetworkError, RateLimited, Unreached
 from modelcar.events import Cancel, Event, Waiting
 from modelcar.retry import LONGEST_WAIT, Patience
 
@@ -80,6 +80,15 @@ def test_what_is_never_tried_again_here() -> None:
     with pytest.raises(RateLimited):
         Patience(Unslept(), never_again=(RateLimited,)).persist(work, "x")
     assert work.calls == 2
+
+
+def test_a_server_that_was_never_met_is_given_up_early() -> None:
+    cancel, work = Unslept(), Work(*[Unreached("no connection")] * 10)
+    with pytest.raises(Unreached):
+        Patience(cancel).persist(work, "x")
+    assert (work.calls, sum(cancel.waits) < 2) == (3, True)
+    patient = Work(*[Unreached("no connection")] * 10)
+    assert Patience(Unslept(), tries=41).persist(patient, "x") == "done"  # --retry 40
 
 
 def test_a_server_s_wish_to_wait_is_granted_within_reason() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from modelcar.build.builder import Builder, BuildResult, LayerFate
 from modelcar.build.options import BuildOptions
 from modelcar.build.plan import Plan, PlannedLayer
-from modelcar.build.select import LeftOut, Wish
+from modelcar.build.select import Wish
 from modelcar.events import Cancel, Listener, ignore
+from modelcar.sources import LeftOut
 
 __all__ = [
     "BuildOptions",

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from modelcar.build.assemble import Description, Image, assemble, model_layer, standard_keys
 from modelcar.build.baseimage import Base, embedded_base, for_docker, full_name, no_base, read_base
 from modelcar.build.estimate import Estimate, estimate
 from modelcar.build.hashing import with_digests
-from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of
+from modelcar.build.known import Candidate, KnownLayers, Mount, layers_if_any, layers_of, may_hold
 from modelcar.build.memory import Memory
 from modelcar.build.options import EMBEDDED_BASE, NO_BASE, BuildOptions, created
 from modelcar.build.plan import LayerLimits, Plan, PlannedLayer, make_plan
@@ -72,6 +73,15 @@ class BuildResult:
     estimate: Estimate | None = None
 
 
+class _Choice(NamedTuple):
+    """What is to be built, the limits that bind it, and the plan as far as names and sizes tell."""
+
+    snapshot: Snapshot
+    selection: Selection
+    limits: LayerLimits
+    draft: Plan
+
+
 class Builder:
     """One build. `plan` finds out everything; `run` does it.
 
@@ -115,7 +125,7 @@ class Builder:
         """
         try:
             base = self._base()
-            plan = self._plan(*self._choose(base))
+            plan = self._plan(self._choose(base))
             fates = self._fates(self._target, plan, _mount_nothing) if self._target else _all_to_send(plan)
             result = self._result(plan, fates, base, None)
             if self._compression.kind:
@@ -141,7 +151,9 @@ class Builder:
             chosen = self._choose(base)
             if taken is None:
                 target.store.prepare()
-            plan = self._plan(*chosen)
+            elif not (self._options.use_cache and may_hold(layers_if_any(target), chosen.draft.layers)):
+                raise forbidden(target, taken)  # before a folder is hashed
+            plan = self._plan(chosen)
             if taken is None:
                 record = self._record(target.store, plan)
             fates = self._fates(target, plan, target.store.mount_blob if taken is None else _mount_nothing, record)
@@ -210,15 +222,15 @@ class Builder:
         location = locate(full_name(options.base), self._http, options.access, self._patience)
         return read_base(location, options.platforms, self._memory, need_shell=not options.base_without_shell)
 
-    def _choose(self, base: Base) -> tuple[Snapshot, Selection, LayerLimits]:
-        """What is to be built, and the limits that bind it; they are found out before a folder is hashed."""
+    def _choose(self, base: Base) -> _Choice:
+        """What can be found out before a folder is hashed."""
         snapshot = self._patience.persist(self._source.snapshot, "listing the source")
         selection = select(snapshot, self._options.wish)
         limits = self._limits(base)
-        make_plan(snapshot, selection, limits, self._compression)
-        return snapshot, selection, limits
+        return _Choice(snapshot, selection, limits, make_plan(snapshot, selection, limits, self._compression))
 
-    def _plan(self, snapshot: Snapshot, selection: Selection, limits: LayerLimits) -> Plan:
+    def _plan(self, choice: _Choice) -> Plan:
+        snapshot, selection, limits, _ = choice
         options = self._options
         memory = self._memory if options.use_cache else Memory(None)
         files = with_digests(self._source, selection.kept, memory, self._patience, self._listener, options.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from modelcar.build.assemble import ModelLayer
@@ -112,6 +112,13 @@ def model_layers(manifest: Manifest, config: Config) -> tuple[ModelLayer, ...]:
         if key and is_digest(written) and descriptor.digest == written and is_digest(diff_id):
             found.append(ModelLayer(descriptor, diff_id, key))
     return tuple(found)
+
+
+def may_hold(there: Sequence[ModelLayer], layers: Sequence[PlannedLayer]) -> bool:
+    """Whether an image's model layers, in their order, can be those of a plan that knows no digests yet."""
+    return len(there) == len(layers) and all(
+        Candidate(mine.stored, "").may_be(layer) for mine, layer in zip(there, layers, strict=True)
+    )
 
 
 _COMMENT = re.compile(r"([0-9a-f]{64})(?: (\S+))?")

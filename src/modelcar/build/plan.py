@@ -18,10 +18,10 @@ from posixpath import splitext
 from typing import Any
 
 from modelcar.build.compression import PLAIN, Compression
-from modelcar.build.select import WEIGHTS, LeftOut, Selection, check_case
+from modelcar.build.select import WEIGHTS, Selection, check_case
 from modelcar.errors import Refused
 from modelcar.oci import Framing, Member, frame
-from modelcar.sources import Snapshot, SourceFile
+from modelcar.sources import LeftOut, Snapshot, SourceFile
 
 ROOT = "models"
 """The folder of the image that KServe serves, as tar members are named below it."""
@@ -133,7 +133,10 @@ class Plan:
                 }
                 for layer in self.layers
             ],
-            "left_out": [{"path": o.file.path, "size": o.file.size, "reason": o.reason} for o in self.left_out],
+            "left_out": [
+                {"path": o.file.path, "size": None if o.is_folder else o.file.size, "reason": o.reason}
+                for o in self.left_out
+            ],
             "warnings": list(self.warnings),
         }
 

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from posixpath import basename, dirname, splitext
 
 from modelcar.errors import NotFound, Refused
-from modelcar.sources import Snapshot, SourceFile
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A file that stays behind, and why."""
-
-    file: SourceFile
-    reason: str
+from modelcar.sources import LeftOut, Snapshot, SourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,7 @@ def select(snapshot: Snapshot, wish: Wish) -> Selection:
         NotFound: No file is left, or none that looks like weights.
         Refused: A name that no image may hold; or a choice between quantisations that only the user can make.
     """
-    left_out: list[LeftOut] = []
+    left_out = list(snapshot.left_out)
     matching = _matching(snapshot.files, wish, left_out)
     if snapshot.curated or wish.all_files:
         kept = matching

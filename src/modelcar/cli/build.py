@@ -18,6 +18,7 @@ from modelcar.cli.options import (
     selection_options,
     split_platforms,
 )
+from modelcar.cli.progress import listener, text_or_events
 from modelcar.errors import Interrupted, UsageError
 
 
@@ -29,10 +30,10 @@ from modelcar.errors import Interrupted, UsageError
 @click.option("--label", multiple=True, type=Pair(), help="Add a label to the image; repeatable.")
 @click.option("--annotation", multiple=True, type=Pair(), help="Add an annotation; repeatable.")
 @click.option("--no-record", is_flag=True, help="Write no record of finished layers while the build lasts.")
-@click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that exists.")
+@click.option("--no-clobber", is_flag=True, help="Refuse to move a tag that names another image.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--digest-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the image's digest there.")
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
 @access_options
 def build(source: str, target: str, digest_file: Path | None, format: str, quiet: bool, **values: Any) -> None:
@@ -50,7 +51,6 @@ def build(source: str, target: str, digest_file: Path | None, format: str, quiet
       modelcar build hf://bartowski/granite-GGUF oci:./images:q4 --include '*Q4_K_M*'
     """
     from modelcar.build import build_image
-    from modelcar.cli.progress import listener
 
     options = build_options(values)
     _check_writable(digest_file)
@@ -107,26 +107,33 @@ def plan_text(result: Any) -> str:
     for number, fate in enumerate(result.fates):
         rows += [(str(number), show.size(f.size), show.name(f.path), words[fate.how]) for f in fate.layer.files]
     rows += [
-        ("-", show.size(left.file.size), show.name(left.file.path), f"left out: {left.reason}")
+        (
+            "-",
+            "" if left.is_folder else show.size(left.file.size),
+            show.name(left.file.path),
+            f"left out: {left.reason}",
+        )
         for left in result.plan.left_out
     ]
     kept = sum(file.size for file in result.plan.files)
     new = sum(fate.layer.size for fate in result.fates if fate.stored is None)
-    left = sum(left.file.size for left in result.plan.left_out)
     compressed = " before compression" if result.estimate else ""
     lines = [
         show.table(("LAYER", "SIZE", "FILE", "STATE"), rows, right=(0, 1)),
         "",
-        f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.count(len(result.fates), 'layer')}",
-        *(
-            [f"left out: {show.count(len(result.plan.left_out), 'file')}, {show.size(left)}"]
-            if result.plan.left_out
-            else []
-        ),
+        f"{show.count(len(result.plan.files), 'file')}, {show.size(kept)}, in {show.model_layers(len(result.fates))}",
+        *([_left_out_text(result.plan.left_out)] if result.plan.left_out else []),
         f"to send: {show.size(new)}{compressed}; platforms: {', '.join(map(str, result.platforms))}",
         *([_estimate_text(result.estimate)] if result.estimate else []),
     ]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in result.plan.warnings)])
+
+
+def _left_out_text(left_out: Any) -> str:
+    sizes = [left.file.size for left in left_out if not left.is_folder]
+    folders = len(left_out) - len(sizes)
+    files = f"{show.count(len(sizes), 'file')}, {show.size(sum(sizes))}"
+    return "left out: " + "; ".join([files] * bool(sizes) + [show.count(folders, "folder")] * bool(folders))
 
 
 def _estimate_text(estimate: Any) -> str:

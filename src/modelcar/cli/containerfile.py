@@ -67,5 +67,5 @@ def containerfile(source: str, folder: str, downloader: str, **values: Any) -> N
         click.echo(context.files["Containerfile"].decode(), nl=False)
         return
     context.write(Path(folder))
-    layers = show.count(len(context.plan.layers), "layer")
+    layers = show.model_layers(len(context.plan.layers))
     click.echo(f"{show.count(len(context.plan.files), 'file')} in {layers}: {Path(folder) / 'Containerfile'}", err=True)

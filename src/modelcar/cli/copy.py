@@ -9,6 +9,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.options import Size, access_options, effort_options, make_access
+from modelcar.cli.progress import listener, text_or_events
 from modelcar.errors import Interrupted
 
 
@@ -36,7 +37,7 @@ from modelcar.errors import Interrupted
     type=Size(),
     help="Leave an archive in pieces of this size, for media with a limit: FILE.part001 and so on.",
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print the reference with its digest, and nothing else.")
 @effort_options
 @access_options
@@ -65,7 +66,6 @@ def copy(
       modelcar copy oci-archive:/media/disk/granite.tar registry.site.example/models/granite:3.1-2b
       modelcar copy --since quay.io/acme/granite:3.0-2b quay.io/acme/granite:3.1-2b oci-archive:/media/disk/new.tar
     """
-    from modelcar.cli.progress import listener
     from modelcar.image import CopyOptions, copy_image
     from modelcar.oci import parse_platform
 

@@ -64,7 +64,7 @@ def ls(
     if format == "json":
         show.as_json(_as_dict(tree, chosen))
     elif layers:
-        _print_layers(tree)
+        _print_layers(tree, platform)
     elif is_long:
         _print_long(tree, chosen)
     else:
@@ -106,10 +106,12 @@ def _print_long(tree: ImageTree, chosen: Sequence[tuple[str, ImageFile]]) -> Non
     click.echo(show.table(("MODE", "SIZE", "LAYER", "FILE"), rows, right=(1, 2)))
 
 
-def _print_layers(tree: ImageTree) -> None:
+def _print_layers(tree: ImageTree, platform: str | None) -> None:
     total = sum(layer.descriptor.size for layer in tree.layers)
     click.echo(f"{tree.location}@{tree.digest}" if not tree.location.digest else str(tree.location))
-    click.echo(f"{', '.join(map(str, tree.platforms))}: {show.count(len(tree.layers), 'layer')}, {show.size(total)}\n")
+    platforms = [str(each) for each in tree.platforms]
+    of = f"{', '.join(platforms)}; {platform or platforms[0]}" if len(platforms) > 1 else platforms[0]
+    click.echo(f"{of}: {show.count(len(tree.layers), 'layer')}, {show.size(total)}\n")
     rows = []
     for number, layer in enumerate(tree.layers):
         files = [file for file in layer.files if file.kind != "folder"]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from modelcar import events
 from modelcar.cli import show
+from modelcar.errors import Interrupted, ModelcarError
 from modelcar.events import Event, Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -26,7 +30,7 @@ _EVERY = 10.0
 def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
     """Who listens to a build: JSON lines on stdout, a live area on a terminal, else a line now and then on stderr."""
     if format == "json":
-        yield _as_json
+        yield as_json
     elif quiet:
         yield _warnings_only
     elif sys.stderr.isatty():
@@ -45,7 +49,25 @@ def notes(event: Event) -> None:
             click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
 
 
-def _as_json(event: Event) -> None:
+def text_or_events(command: F) -> F:
+    """What a command prints. As events, a failure is the last of them, besides the line on standard error."""
+
+    @functools.wraps(command)
+    def run(*args: Any, format: str, **values: Any) -> Any:
+        try:
+            return command(*args, format=format, **values)
+        except (ModelcarError, KeyboardInterrupt) as caught:
+            error = caught if isinstance(caught, ModelcarError) else Interrupted("stopped")
+            if format == "json":
+                as_json(events.Failed(type(error).__name__, error.what, error.hint, error.exit_code))
+            raise
+
+    help = "json: one event a line; Failed is the last where it fails."
+    return cast(F, click.option("--format", type=click.Choice(["text", "json"]), default="text", help=help)(run))
+
+
+def as_json(event: Event) -> None:
+    """The listener that prints one event a line."""
     click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 
 
@@ -61,9 +83,11 @@ def _sentence(event: Event) -> str | None:
             return f"{source}: {show.count(files, 'file')}, {show.size(size)}"
         case events.HashingStarted(files, size):
             return f"hashing {show.count(files, 'file')}, {show.size(size)}"
-        case events.Planned(layers, size, reused, reused_size):
+        case events.Planned(layers, size, reused, reused_size, of):
             there = f"; there already: {reused}, {show.size(reused_size)}" if reused else ""
-            return f"{show.count(layers, 'layer')}, {show.size(size)}{there}"
+            return (
+                f"{show.model_layers(layers) if of == 'model' else show.all_layers(layers)}, {show.size(size)}{there}"
+            )
         case events.Warned(message):
             return f"warning: {message}"
         case events.Waiting(what, why, seconds):

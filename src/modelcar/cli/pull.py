@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.options import access_options, make_access, of_platform
-from modelcar.cli.progress import notes
+from modelcar.cli.progress import as_json, notes, text_or_events
 
 
 @click.command(short_help="Write an image's model files into a folder.")
@@ -18,11 +17,12 @@ from modelcar.cli.progress import notes
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--include", multiple=True, metavar="GLOB", help="Take only files that match; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files that match; repeatable.")
+@click.option("--no-clobber", is_flag=True, help="Refuse to replace a file that is there with other content.")
 @of_platform
 @click.option(
     "--workers", type=click.IntRange(1, 64), metavar="N", default=4, show_default=True, help="Layers in flight."
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@text_or_events
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 @access_options
 def pull(
@@ -30,6 +30,7 @@ def pull(
     folder: Path,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    no_clobber: bool,
     platform: str | None,
     workers: int,
     format: str,
@@ -42,8 +43,9 @@ def pull(
 
     Each layer is checked against its digest, and nothing of a wrong one is kept; a file is there whole or not at all.
     Run again after it was stopped or killed, it goes on where it was, and files that are there and make up their
-    layer are not fetched again. With --include or --exclude only the ranges needed of an uncompressed layer are read:
-    a file read without the rest of its layer is marked as unchecked.
+    layer are not fetched again. One of other content, of an older tag say, is replaced, and marked so; files that the
+    image lacks stay. With --include or --exclude only the ranges needed of an uncompressed layer are read: a file read
+    without the rest of its layer is marked as unchecked.
 
     \b
     Examples:
@@ -55,22 +57,26 @@ def pull(
 
     started = time.monotonic()
     sizes: dict[str, int] = dict.fromkeys(("fetched", "unchanged", "unchecked"), 0)
+    replaced = 0
 
     def listen(event: Event) -> None:
+        nonlocal replaced
         if format == "json":
-            click.echo(json.dumps(event.as_dict()))
+            as_json(event)
         elif not isinstance(event, FilePulled):
             notes(event)
         elif not quiet:
-            how = "" if event.how == "fetched" else f"  ({event.how})"
-            click.echo(f"{show.size(event.size):>8}  {show.name(event.path)}{how}")
+            marks = [event.how] * (event.how != "fetched") + ["replaced"] * event.replaced
+            marked = f"  ({', '.join(marks)})" if marks else ""
+            click.echo(f"{show.size(event.size):>8}  {show.name(event.path)}{marked}")
         if isinstance(event, FilePulled):
             sizes[event.how] += event.size
+            replaced += event.replaced
 
     paths = pull_image(
         reference,
         folder,
-        PullOptions(include, exclude, workers),
+        PullOptions(include, exclude, workers, no_clobber),
         platform=platform,
         access=make_access(ca_file, plain_http, authfile),
         listener=listen,
@@ -79,7 +85,8 @@ def pull(
         took = show.duration(time.monotonic() - started)
         total = show.size(sum(sizes.values()))
         unchanged = f", {show.size(sizes['unchanged'])} of it unchanged" if sizes["unchanged"] else ""
-        click.echo(f"{show.count(len(paths), 'file')}, {total}{unchanged}, into {folder} in {took}", err=True)
+        over = f", {show.count(replaced, 'file')} replaced" if replaced else ""
+        click.echo(f"{show.count(len(paths), 'file')}, {total}{unchanged}{over}, into {folder} in {took}", err=True)
         if sizes["unchecked"]:
             notes_ = "were read by range: the digest that could check them is of their whole layer"
             click.echo(f"note: {show.size(sizes['unchecked'])} {notes_}", err=True)

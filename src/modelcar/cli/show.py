@@ -24,6 +24,16 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def model_layers(number: int) -> str:
+    """So many layers of a build: those of its model, without its base's."""
+    return count(number, "model layer")
+
+
+def all_layers(number: int) -> str:
+    """So many layers of an image as it is moved and verified: those of all its platforms, each once."""
+    return f"{count(number, 'layer')} of all platforms"
+
+
 def parameters(count: int) -> str:
     """Parameters as people give them."""
     return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.1f} M"

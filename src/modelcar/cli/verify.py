@@ -84,7 +84,7 @@ def _text(result: VerifyResult) -> str:
         ]
         lines += ["", show.table(("LAYER", "SIZE", "FILE", "CHECK", "RESULT"), rows, right=(1,)), ""]
     lines += [f"wrong: {show.name(problem)}" for problem in result.problems]
-    verified = f"{show.count(result.manifests, 'manifest')}, {show.count(len(result.layers), 'layer')}"
+    verified = f"{show.count(result.manifests, 'manifest')}, {show.all_layers(len(result.layers))}"
     if not result.problems:
         lines.append(f"{verified}, {show.size(result.size)}: every digest and diffID is right")
     if result.source is None:

@@ -19,6 +19,7 @@ from modelcar.retry import Patience
 from modelcar.settings import Access
 from modelcar.stores import Location, StoredManifest, locate
 from modelcar.stores.archive import ArchiveStore
+from modelcar.stores.named import named_manifest
 from modelcar.stores.tags import forbidden, replaces, tag_names
 
 _TRIES = 3
@@ -135,7 +136,7 @@ class Copier:
         return locate(text, self._http, self._options.access, self._patience)
 
     def _root(self) -> StoredManifest:
-        stored = self._source.store.manifest(self._source.version)
+        stored = named_manifest(self._source)
         wanted = self._options.platform
         return stored if wanted is None else _of_platform(self._source, stored, wanted)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from modelcar.errors import Refused
 from modelcar.http import PIECE
 from modelcar.image.blobfile import too_short, wrong_bytes
 from modelcar.image.parts import Parts
@@ -34,12 +35,14 @@ class LayerFetch:
         paths: The paths in the image that want an entry's bytes.
         places: Where the first of them lies or will lie.
         by_range: Whether bytes that aren't wanted may be left out, and with them the check by the layer's digest.
+        no_clobber: Whether files of other content must stay in their places.
     """
 
     descriptor: Descriptor
     paths: Mapping[ImageFile, Sequence[str]]
     places: Mapping[ImageFile, Path]
     by_range: bool
+    no_clobber: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ def fetch_layer(store: ReadableStore, fetch: LayerFetch, parts: Parts, patience:
 
     Raises:
         ContentMismatch: The layer isn't what its digest says: nothing of it is kept.
+        Refused: Its one file is in place with other content, and must stay.
         ModelcarError: As the store does; what was read of an uncompressed layer is kept for the next try.
         OSError: The disk is full, say.
     """
@@ -72,6 +76,12 @@ def fetch_layer(store: ReadableStore, fetch: LayerFetch, parts: Parts, patience:
     if fetch.by_range and store.has_ranges and beside > _ALONG + _FRAME * len(fetch.paths):
         return work.by_range()
     return work.as_a_whole()
+
+
+def in_the_way(place: Path) -> Refused:
+    """The error for a file of other content that must not be replaced."""
+    hint = "move it away, leave it out with --exclude, or pull into another folder"
+    return Refused(f"{place} is there and isn't the image's, and --no-clobber forbids to replace it", hint)
 
 
 class _Segment(NamedTuple):
@@ -90,6 +100,7 @@ class _Work:
         self._store = store
         self._layer = fetch.descriptor
         self._places = fetch.places
+        self._no_clobber = fetch.no_clobber
         self._entries = sorted(fetch.paths, key=lambda entry: entry.offset)
         self._parts = parts
         self._patience = patience
@@ -104,6 +115,8 @@ class _Work:
         begun = any(self._parts.size_of(self._layer, entry) for entry in self._entries)
         if not self._has_right_digest(there):
             self._forget()
+            if self._no_clobber and len(there) == len(self._entries) == 1:
+                raise in_the_way(*there.values())
             # A file that was there isn't the layer's. Which one, only fetching all of them can tell.
             if not (there or begun) or not self._has_right_digest(there := {}):
                 self._forget()

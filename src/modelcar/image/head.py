@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from contextlib import closing
 from dataclasses import dataclass
 
-from modelcar.errors import ContentMismatch, ModelcarError, NotFound
+from modelcar.errors import ContentMismatch, NotFound
 from modelcar.http import PIECE
 from modelcar.oci import Config, Descriptor, Digest, Index, Manifest, Platform, digest_of, media
 from modelcar.oci import config as configs
 from modelcar.oci.manifest import MAX_MANIFEST, decode
 from modelcar.stores import Location, ReadableStore, StoredManifest
-
-_NEAR_TAGS = 5
+from modelcar.stores.named import named_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def read_head(location: Location, platform: Platform | None = None) -> ImageHead
         Refused: A manifest of Docker's schema 1, or one of more than 4 MiB.
         ModelcarError: As the store does.
     """
-    stored = _manifest_at(location)
+    stored = named_manifest(location)
     manifest, platforms = _manifest_for(location, stored, platform)
     config = read_config(location.store, manifest.config)
     # Where an index names platforms it is believed: configs often leave a variant out.
@@ -130,28 +128,6 @@ def read_config(store: ReadableStore, descriptor: Descriptor) -> Config:
     if digest_of(content) != descriptor.digest:
         raise ContentMismatch(f"the config {descriptor.digest} of {store.name} has other bytes than its digest says")
     return configs.decode(content, store.name)
-
-
-def _manifest_at(location: Location) -> StoredManifest:
-    """What a reference names; where that is not there, the error names the tags that look like it."""
-    try:
-        return location.store.manifest(location.version)
-    except NotFound as error:
-        if location.digest or not location.tag or error.hint:
-            raise
-        try:
-            tags = location.store.tags()
-        except ModelcarError:
-            raise error from None  # not even the repository is there, or its list is not ours to read
-        raise NotFound(error.what, _near(location.tag, tags)) from None
-
-
-def _near(tag: str, tags: list[str]) -> str:
-    if not tags:
-        return "the repository has no tags"
-    near = difflib.get_close_matches(tag, tags, _NEAR_TAGS, 0.5) or tags[-_NEAR_TAGS:]
-    more = f" and {len(tags) - len(near):,} more" if len(tags) > len(near) else ""
-    return f"it has {', '.join(near)}{more}"
 
 
 def _manifest_for(

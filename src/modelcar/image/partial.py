@@ -11,13 +11,12 @@ from modelcar.parallel import QUESTIONS, side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Location, ReadableStore
 from modelcar.stores.indexed import IndexedStore
-
-_SHOWN = 20
+from modelcar.stores.named import listed, named_manifest
 
 
 def read_old(old: Location) -> Graph:
     """The image whose blobs are to be left out. Raises as `read_graph`."""
-    return read_graph(old.store, old.store.manifest(old.version))
+    return read_graph(old.store, named_manifest(old))
 
 
 def leave_out(target: Location, old: Graph) -> None:
@@ -78,14 +77,12 @@ def find_elsewhere(
 
 
 def _nowhere(
-    source: Location, since: Digest | None, target: Location, blobs: Sequence[Digest], others: Sequence[ReadableStore]
+    source: Location, since: Digest | None, target: Location, missing: Sequence[Digest], others: Sequence[ReadableStore]
 ) -> NotFound:
     names = ", ".join([target.store.name, *(store.name for store in others)])
-    listed = ", ".join(blobs[:_SHOWN]) + (", …" if len(blobs) > _SHOWN else "")
-    count = f"{len(blobs)} blob{'' if len(blobs) == 1 else 's'}"
     if since is None:
-        return NotFound(f"{source} lacks {count} of its image: {listed}", "copy it again")
+        return NotFound(f"{source} lacks of its image {listed(missing)}", "copy it again")
     return NotFound(
-        f"{source} is partial, made since {since}, and lacks {count} that {names} has not either: {listed}",
+        f"{source} is partial, made since {since}, and neither it nor {names} has {listed(missing)}",
         "name a repository of that registry that holds that image, with --mount-from; nothing was sent",
     )

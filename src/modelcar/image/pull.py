@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import posixpath
 import threading
 import unicodedata
 from collections import defaultdict
@@ -14,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused
-from modelcar.events import FilePulled, Listener, Warned, ignore, one_at_a_time
-from modelcar.image.fetch import Fetched, LayerFetch, fetch_layer
+from modelcar.events import Listener, Warned, ignore, one_at_a_time
+from modelcar.image.fetch import LayerFetch, fetch_layer
 from modelcar.image.globs import is_chosen
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS
 from modelcar.image.parts import Parts
+from modelcar.image.place import Places
 from modelcar.image.stage import stage_layer
-from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, normal, walk, with_layers
+from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, walk, with_layers
 from modelcar.oci import Platform, media
 from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
@@ -36,11 +36,13 @@ class PullOptions:
         include: Globs of paths below `/models`; none means all.
         exclude: Globs of paths to leave out.
         workers: Layers in flight.
+        no_clobber: Refuse to replace a file that is there with other content.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     workers: int = 4
+    no_clobber: bool = False
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ def pull(
 
     A layer that is read as a whole is checked against its digest, and nothing of a wrong one is kept. Files that are
     there already and make up such a layer are not fetched again; nor is what an earlier pull, however it ended, left in
-    the folder. Owners, modes and times are not taken over, and devices never made.
+    the folder. A file of other content is replaced, unless the options forbid that. Owners, modes and times are not
+    taken over, and devices never made.
 
     Args:
         location: The image.
@@ -107,7 +110,7 @@ def pull(
         NotFound: No image, or nothing below `/models` in it that is wanted.
         ContentMismatch: A layer isn't what its digest says.
         Refused: A file that would land outside the folder; two whose names are one there; a full disk; another pull
-            into the same folder.
+            into the same folder; a folder where a file belongs; a file of other content that must stay.
         Denied: The folder can't be written to.
         ModelcarError: As the store does.
     """
@@ -119,11 +122,13 @@ def pull(
         with Parts(folder) as parts:
             tree = _look(head, options, parts, patience, listener)
             wanted = _wanted(tree, options, listener)
+            places = Places(folder, parts, listener, no_clobber=options.no_clobber)
             _check_names(wanted.paths(), folder, parts)
-            _check_space(wanted, folder, parts, tree)
-            _fetch(tree, wanted, folder, parts, options, patience, listener)
+            _check_places(wanted, places)
+            _check_space(wanted, folder, places, parts, tree)
+            _fetch(tree, wanted, places, parts, options, patience)
             for path, target in wanted.links.items():
-                _link(folder, path, target)
+                places.link(path, target)
     except BaseException as error:
         if made:
             with contextlib.suppress(OSError):
@@ -155,11 +160,10 @@ def _look(head: ImageHead, options: PullOptions, parts: Parts, patience: Patienc
 def _fetch(
     tree: ImageTree,
     wanted: _Wanted,
-    folder: Path,
+    places: Places,
     parts: Parts,
     options: PullOptions,
     patience: Patience,
-    listener: Listener,
 ) -> None:
     """Have the files in their places, layer by layer, some at a time."""
     busy = _Busy()
@@ -167,10 +171,10 @@ def _fetch(
     def fetch(each: LayerFetch) -> None:
         with busy:
             for entry, fetched in fetch_layer(tree.location.store, each, parts, patience).items():
-                _place_file(folder, each.paths[entry], fetched, parts, listener)
+                places.put(each.paths[entry], fetched)
 
     try:
-        for _ in side_by_side(fetch, _fetches(tree, wanted, folder, options), options.workers, patience):
+        for _ in side_by_side(fetch, _fetches(tree, wanted, places, options), options.workers, patience):
             pass
     except BaseException:
         busy.wait()
@@ -222,59 +226,17 @@ def _refuse_names_outside(tree: ImageTree) -> None:
                 )
 
 
-def _fetches(tree: ImageTree, wanted: _Wanted, folder: Path, options: PullOptions) -> list[LayerFetch]:
+def _fetches(tree: ImageTree, wanted: _Wanted, places: Places, options: PullOptions) -> list[LayerFetch]:
     """One a layer that something is wanted of, the largest first, so that none is left alone at the end."""
     by_layer: dict[int, dict[ImageFile, Sequence[str]]] = defaultdict(dict)
     for entry, paths in wanted.files.items():
         by_layer[entry.layer][entry] = paths
     fetches, by_range = [], bool(options.include or options.exclude)
     for number, paths_of in by_layer.items():
-        places = {entry: _inside(folder, paths[0]) for entry, paths in paths_of.items()}
-        fetches.append(LayerFetch(tree.layers[number].descriptor, paths_of, places, by_range))
+        firsts = {entry: places.of(paths[0]) for entry, paths in paths_of.items()}
+        layer = tree.layers[number].descriptor
+        fetches.append(LayerFetch(layer, paths_of, firsts, by_range, options.no_clobber))
     return sorted(fetches, key=lambda fetch: -fetch.descriptor.size)
-
-
-def _place_file(folder: Path, paths: Sequence[str], fetched: Fetched, parts: Parts, listener: Listener) -> None:
-    """Put a file that proved right into its places."""
-    first = _place(folder, paths[0])
-    if fetched.path != first:
-        fetched.path.replace(first)
-    for path in paths[1:]:
-        # As in the image, paths of one file share its bytes.
-        place = _place(folder, path)
-        if not (place.exists() and not place.is_symlink() and place.samefile(first)):
-            twin = parts.twin()
-            os.link(first, twin)
-            twin.replace(place)
-    for path in paths:
-        listener(FilePulled(path.removeprefix(MODELS), fetched.size, fetched.how))
-
-
-def _link(folder: Path, path: str, target: str) -> None:
-    """A symbolic link of the image as one of the folder, if it leads to something in there."""
-    origin = _inside(folder, normal(posixpath.join("/", posixpath.dirname(path), target)))
-    place = _place(folder, path)
-    place.unlink(missing_ok=True)
-    place.symlink_to(os.path.relpath(origin, place.parent))
-
-
-def _place(folder: Path, path: str) -> Path:
-    """Where a path of the image belongs in the folder, with the folders above it made."""
-    target = _inside(folder, path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
-def _inside(folder: Path, path: str) -> Path:
-    """Where a path of the image belongs in the folder.
-
-    Raises:
-        Refused: Not below `/models`, or a link on the way leads out of the folder.
-    """
-    target = folder / path.removeprefix(MODELS)
-    if not path.startswith(MODELS) or not target.parent.resolve().is_relative_to(folder.resolve()):
-        raise Refused(f"/{path} of the image would land outside the folder {folder}", "nothing was written there")
-    return target
 
 
 def _check_names(paths: Iterable[str], folder: Path, parts: Parts) -> None:
@@ -290,11 +252,20 @@ def _check_names(paths: Iterable[str], folder: Path, parts: Parts) -> None:
             )
 
 
-def _check_space(wanted: _Wanted, folder: Path, parts: Parts, tree: ImageTree) -> None:
+def _check_places(wanted: _Wanted, places: Places) -> None:
+    """Stop before anything is fetched for a place that can't take it."""
+    for entry, paths in wanted.files.items():
+        for path in paths:
+            places.check_file(path, entry.size)
+    for path, target in wanted.links.items():
+        places.check_link(path, target)
+
+
+def _check_space(wanted: _Wanted, folder: Path, places: Places, parts: Parts, tree: ImageTree) -> None:
     """Stop before a disk is filled that can't hold it all."""
     needed = 0
     for entry, paths in wanted.files.items():
-        place = _inside(folder, paths[0])
+        place = places.of(paths[0])
         there = place.is_file() and not place.is_symlink() and place.stat().st_size == entry.size
         if not there:
             needed += entry.size - parts.size_of(tree.layers[entry.layer].descriptor, entry)

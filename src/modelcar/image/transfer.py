@@ -89,7 +89,8 @@ class Transfer:
         self._there.update(blob.digest for blob in there)
         total = sum(blob.size for blob in movable)
         layers = _layers_in(movable)
-        self._listener(Planned(layers, total, layers - _layers_in(missing), sum(blob.size for blob in there)))
+        reused = sum(blob.size for blob in there)
+        self._listener(Planned(layers, total, layers - _layers_in(missing), reused, "image"))
         return sorted(missing, key=lambda blob: -blob.size)
 
     def send(self, blobs: Sequence[Descriptor], supply: Supply) -> None:

@@ -20,6 +20,7 @@ from modelcar.oci import Config, Descriptor, Digest, Manifest, media
 from modelcar.parallel import side_by_side
 from modelcar.retry import Patience
 from modelcar.stores import Location
+from modelcar.stores.named import named_manifest
 
 _WRONG_LAYER = "its layer is wrong"
 _IMAGES = (media.OCI_CONFIG, media.DOCKER_CONFIG)
@@ -128,7 +129,7 @@ class Verifier:
             ModelcarError: As store and source do.
         """
         store = self._location.store
-        graph = read_graph(store, store.manifest(self._location.version))
+        graph = read_graph(store, named_manifest(self._location))
         images = list(self._images(graph))
         stated = self._stated(graph, images)
         checks = self._check_layers(_layers_of(graph), stated.kinds)
@@ -171,7 +172,7 @@ class Verifier:
 
     def _check_layers(self, layers: Mapping[Digest, Descriptor], kinds: Mapping[str, str]) -> dict[Digest, LayerCheck]:
         """Each layer read once, the largest first so that no long one is left for the end."""
-        self._listener(Planned(len(layers), sum(layer.size for layer in layers.values()), 0, 0))
+        self._listener(Planned(len(layers), sum(layer.size for layer in layers.values()), 0, 0, "image"))
 
         def check(item: tuple[int, Descriptor]) -> LayerCheck:
             number, layer = item

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from modelcar.errors import UsageError
 from modelcar.http import Http
-from modelcar.oci.reference import refuse_password
-from modelcar.sources.contract import Reader, Snapshot, Source, SourceFile
+from modelcar.oci.reference import parse_reference, refuse_password
+from modelcar.sources.contract import LeftOut, Reader, Snapshot, Source, SourceFile
 from modelcar.sources.ranges import Lanes
 from modelcar.sources.reading import read_file
 
 __all__ = [
     "Lanes",
+    "LeftOut",
     "Reader",
     "Snapshot",
     "Source",
@@ -29,7 +30,7 @@ def open_source(text: str, http: Http) -> Source:
     """The source that a user named: `hf://OWNER/NAME[@REVISION]` or a folder.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: It is neither; or it isn't there, and an image may be called so.
     """
     if not text:
         raise UsageError("SOURCE is empty", "sources are hf://OWNER/NAME[@REVISION] and folders")
@@ -42,6 +43,8 @@ def open_source(text: str, http: Http) -> Source:
         from modelcar.sources.huggingface import HuggingFaceSource
 
         return HuggingFaceSource.parse(rest, http)
+    if _names_image(text):
+        raise UsageError(f"{text!r} looks like an image, and no folder of that name is there", _IMAGES)
     if separator:
         raise UsageError(f"{text!r}: {scheme}:// is no source", "sources are hf://OWNER/NAME[@REVISION] and folders")
     from modelcar.sources.folder import FolderSource
@@ -50,6 +53,20 @@ def open_source(text: str, http: Http) -> Source:
         return FolderSource(Path(text).expanduser())
     except RuntimeError:
         raise UsageError(f"{text!r}: there is no home folder {Path(text).parts[0]}") from None
+
+
+_IMAGES = "sources are hf://OWNER/NAME[@REVISION] and folders; inspect, ls, copy and pull take images"
+
+
+def _names_image(text: str) -> bool:
+    """Whether a name that no folder has is spelled as an image's: `quay.io/acme/granite:1`, `oci:./images:granite`."""
+    if text.startswith(("oci:", "oci-archive:", "docker://")):
+        return not os.path.lexists(text)
+    try:
+        parse_reference(text)
+    except UsageError:
+        return False
+    return not os.path.lexists(text)
 
 
 _COMMIT = re.compile("[0-9a-f]{40}")

@@ -25,6 +25,19 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that stays behind, and why. A folder ends with `/`; its size is not looked for, and 0."""
+
+    file: SourceFile
+    reason: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a whole folder stays behind."""
+        return self.file.path.endswith("/")
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The files of one source at one immutable revision.
 
@@ -37,6 +50,7 @@ class Snapshot:
         url: Where people can look at it; an annotation of the image.
         title: A short name for people.
         licenses: SPDX expression or the model card's own word, where the source knows one.
+        left_out: What lies there and is no part of the model, whatever the user wishes.
     """
 
     location: str
@@ -46,6 +60,7 @@ class Snapshot:
     url: str | None = None
     title: str | None = None
     licenses: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Reader(Protocol):

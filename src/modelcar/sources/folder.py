@@ -6,12 +6,13 @@ import os
 import re
 import stat
 import time
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused, UsageError
 from modelcar.sources.card import license_of
-from modelcar.sources.contract import Snapshot, SourceFile
+from modelcar.sources.contract import LeftOut, Snapshot, SourceFile
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """A path that may have been meant as a repository of the Hub."""
@@ -19,9 +20,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _OUR_ARCHIVE = b"oci-layout\0"
 """How an OCI archive begins that modelcar wrote: with the name of its first member."""
 
+_PIECE = re.compile(r"(.+)\.part(\d{3})")
+"""A piece of an archive that `modelcar copy --split` wrote; the first one begins as the whole would."""
+
 
 class FolderSource:
-    """The files below a folder, less hidden ones, OCI layouts and our OCI archives: those are images built there.
+    """The files below a folder, less hidden ones, and OCI layouts and our OCI archives: those are images built there.
 
     Links are followed while they stay inside.
 
@@ -35,6 +39,7 @@ class FolderSource:
         self._root = path
         self._snapshot: Snapshot | None = None
         self._seen: dict[str, str] = {}
+        self._left_out: list[LeftOut] = []
 
     def snapshot(self) -> Snapshot:
         """See `Source.snapshot`. A second call gives what the first one saw.
@@ -59,9 +64,15 @@ class FolderSource:
         files: list[SourceFile] = []
         self._walk(root, root, "", files, frozenset({root}))
         if not files:
-            raise NotFound(f"the folder {self._root} holds no files (hidden ones don't count)")
+            raise NotFound(f"the folder {self._root} holds no files (hidden ones and images don't count)")
         files.sort(key=lambda file: file.path)
-        return Snapshot(str(self._root), tuple(files), curated=True, licenses=license_of(root / "README.md"))
+        return Snapshot(
+            str(self._root),
+            tuple(files),
+            curated=True,
+            licenses=license_of(root / "README.md"),
+            left_out=tuple(self._left_out),
+        )
 
     def _walk(self, root: Path, folder: Path, prefix: str, files: list[SourceFile], above: frozenset[Path]) -> None:
         try:
@@ -69,11 +80,14 @@ class FolderSource:
         except OSError as error:
             raise _unreadable(f"the folder {prefix or self._root}", error) from None
         if prefix and "oci-layout" in names:
+            self._leave_out(prefix, 0, "an OCI layout")
             return
+        split: set[str] = set()  # archives of which the first piece is here, and so comes first
         for name in names:
-            if name.startswith("."):
-                continue
             shown = f"{prefix}{name}"
+            if name.startswith("."):
+                self._leave_out_hidden(folder / name, shown)
+                continue
             # Path.resolve() would raise RuntimeError for a link to itself, in some versions of Python.
             real = Path(os.path.realpath(folder / name))
             if not real.is_relative_to(root):
@@ -89,12 +103,22 @@ class FolderSource:
             elif stat.S_ISREG(info.st_mode):
                 if not os.access(real, os.R_OK):
                     raise Denied(f"the file {shown} can't be read", "check its permissions")
-                if _is_our_archive(real, shown):
+                if _is_image(real, shown, split):
+                    self._leave_out(shown, info.st_size, "an OCI archive" + " in pieces" * bool(_PIECE.fullmatch(name)))
                     continue
                 self._seen[shown] = _fingerprint(info)
                 files.append(SourceFile(shown, info.st_size, fingerprint=self._seen[shown] if _settled(info) else None))
             else:
                 raise Refused(f"{shown} is neither a file nor a folder", "move it out of the folder")
+
+    def _leave_out(self, shown: str, size: int, reason: str) -> None:
+        self._left_out.append(LeftOut(SourceFile(shown, size), reason))
+
+    def _leave_out_hidden(self, path: Path, shown: str) -> None:
+        with suppress(OSError):  # whatever it is, it stays behind
+            info = path.lstat()
+            is_folder = stat.S_ISDIR(info.st_mode)
+            self._leave_out(f"{shown}/" if is_folder else shown, 0 if is_folder else info.st_size, "hidden")
 
     def open(self, file: SourceFile, offset: int = 0, length: int | None = None) -> _FolderReader:
         """See `Source.open`."""
@@ -152,6 +176,17 @@ def _stat(path: Path, shown: str, gone: str, hint: str = "") -> os.stat_result:
         raise NotFound(f"{shown} {gone}", hint) from None
     except OSError as error:
         raise _unreadable(shown, error) from None
+
+
+def _is_image(path: Path, shown: str, split: set[str]) -> bool:
+    """Whether it is an OCI archive that modelcar wrote, or a piece of one. `split` holds what is in pieces."""
+    whole = _PIECE.fullmatch(shown)
+    if whole and whole[1] in split:
+        return True
+    is_ours = (not whole or int(whole[2]) == 1) and _is_our_archive(path, shown)
+    if whole and is_ours:
+        split.add(whole[1])
+    return is_ours
 
 
 def _is_our_archive(path: Path, shown: str) -> bool:

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
+from modelcar.broken import WentSilent
 from modelcar.errors import NetworkError, RateLimited
 from modelcar.events import Cancel, Waiting
-from modelcar.http import WentSilent
 from modelcar.retry import Patience
 from modelcar.sources.contract import Source, SourceFile
 from modelcar.sources.stretch import read_stretch

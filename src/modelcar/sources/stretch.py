@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 
+from modelcar.broken import WentSilent
 from modelcar.errors import ContentMismatch, NetworkError, RateLimited
-from modelcar.http import PIECE, WentSilent
+from modelcar.http import PIECE
 from modelcar.retry import Patience
 from modelcar.sources.contract import Reader, Source, SourceFile
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from abc import ABC, abstractmethod
 
 import msgspec
@@ -14,6 +13,7 @@ from modelcar.oci.attached import is_attached_tag
 from modelcar.oci.digest import is_digest
 from modelcar.oci.manifest import MAX_MANIFEST, Manifest, decode
 from modelcar.stores.contract import Ambiguous, Reader, StoredManifest
+from modelcar.stores.named import like, listed
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The tag (image-spec, annotations.md); some tools put the whole reference there."""
@@ -25,7 +25,6 @@ PARTIAL = "modelcar.partial"
 """The digest of the image whose blobs were left out, because whoever gets this one has that."""
 
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-_SHOWN = 10
 
 
 class IndexedStore(ABC):
@@ -110,7 +109,7 @@ class IndexedStore(ABC):
             missing = self._missing_of(descriptor) if since else []
             if digest in missing:
                 return NotFound(
-                    f"{self.name} is partial, made since {since}: it lacks {', '.join(missing)}",
+                    f"{self.name} is partial, made since {since}: it lacks {listed(missing)}",
                     f"copy it to where that image is: modelcar copy {self.name} HOST/REPOSITORY:TAG",
                 )
         return NotFound(f"{self.name} has no blob {digest}")
@@ -177,9 +176,7 @@ def _hint(images: tuple[Descriptor, ...], wanted: str) -> str:
     names = sorted({name for d in images if (name := _image_name(d) or tag_of(d))})
     if not names:
         return "name the one that is meant by @DIGEST" if images else "build one into it first"
-    near = difflib.get_close_matches(wanted, names, _SHOWN) if len(names) > _SHOWN else []
-    shown = (near or names)[:_SHOWN]
-    return f"it has {', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
+    return like(wanted, names)
 
 
 def _media_type_of(content: bytes, where: str) -> str:

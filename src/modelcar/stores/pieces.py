@@ -31,6 +31,12 @@ def pieces_of(path: Path) -> list[Path]:
     return []
 
 
+def whole_of(path: Path) -> Path | None:
+    """The file that a path is a piece of, by its name; None where it is called like no piece."""
+    whole, mark, number = path.name.rpartition(".part")
+    return path.with_name(whole) if whole and mark and re.fullmatch(rf"\d{{{_DIGITS}}}", number) else None
+
+
 class Pieces(io.RawIOBase):
     """All pieces of a file as one that is read.
 

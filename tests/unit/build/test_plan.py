@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.build.plan import BUDGET, HARD_BUDGET, LayerLimits, Plan, make_plan
-from modelcar.build.select import LeftOut, Selection
+from modelcar.build.select import Selection
 from modelcar.errors import Refused
-from modelcar.sources import Snapshot, SourceFile
+from modelcar.sources import LeftOut, Snapshot, SourceFile
 
 MIB = 1024**2
 GB = 10**9

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelcar.errors import ContentMismatch, Denied, ModelcarError, NotFound, Refused
-from modelcar.events import Event, FilePulled
+from modelcar.events import Event, FilePulled, Warned
 from modelcar.image.pull import PullOptions, pull
 from tests.doubles.content import PIECE
 from tests.doubles.in_memory import MemoryStore, put_image
@@ -163,11 +163,66 @@ def test_a_layer_that_ends_early(tmp_path: Path, compress: Any, kept: float) -> 
     assert read_files(tmp_path) == {}
 
 
-def test_files_of_before_stay_or_are_replaced(tmp_path: Path) -> None:
-    write_files(tmp_path, {"a": b"old", "mine": b"m"})
-    pull(put_image(MemoryStore(), tar(file("models/a", b"new"), link("models/l", "a"))), tmp_path)
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+def test_files_of_before_stay_or_are_replaced(tmp_path: Path, compress: Any) -> None:
+    """What is the same isn't touched, whatever the layer; what is replaced is told."""
+    write_files(tmp_path, {"a": b"old", "same": b"s", "mine": b"m", "l": b"a file"})
+    (tmp_path / "elsewhere").symlink_to("mine")
+    before = (tmp_path / "same").stat()
+    layer = compress(
+        tar(
+            file("models/a", b"new"),
+            file("models/same", b"s"),
+            hard("models/twin", "models/a"),
+            file("models/elsewhere", b"m"),
+            link("models/l", "a"),
+        )
+    )
+    events: list[Event] = []
+    pull(put_image(MemoryStore(), layer), tmp_path, listener=events.append)
+    assert read_files(tmp_path) == {"a": b"new", "l": b"new", "mine": b"m", "same": b"s", "twin": b"new"} | {
+        "elsewhere": b"m"
+    }
+    assert (tmp_path / "same").stat() == before
+    assert {event for event in events if isinstance(event, FilePulled)} == {
+        FilePulled("a", 3, replaced=True),
+        FilePulled("twin", 3),
+        FilePulled("same", 1, "unchanged"),
+        FilePulled("elsewhere", 1, replaced=True),
+    }
+    assert [event.message for event in events if isinstance(event, Warned)] == [
+        f"{tmp_path}/l was there: it is replaced by a symbolic link"
+    ]
     pull(put_image(MemoryStore(), tar(file("models/a", b"newer"), link("models/l", "a"))), tmp_path)
-    assert read_files(tmp_path) == {"a": b"newer", "l": b"newer", "mine": b"m"}
+    assert read_files(tmp_path)["l"] == b"newer"
+    assert (tmp_path / "twin").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize("mine", [b"longer", b"old"])
+@pytest.mark.parametrize("others", [{}, {"b": b"b"}])
+def test_files_that_must_not_be_replaced(tmp_path: Path, compress: Any, mine: bytes, others: dict[str, bytes]) -> None:
+    """Of another size, and of the same, which only bytes can tell; in a layer of its own and beside others."""
+    write_files(tmp_path, {"a": mine})
+    location = put_image(
+        MemoryStore(), compress(tar(*[file(f"models/{path}", b) for path, b in ({"a": b"new"} | others).items()]))
+    )
+    with pytest.raises(Refused, match=f"{tmp_path}/a is there and isn't the image's, and --no-clobber forbids"):
+        pull(location, tmp_path, PullOptions(no_clobber=True))
+    assert read_files(tmp_path)["a"] == mine
+    write_files(tmp_path, {"a": b"new"})
+    pull(location, tmp_path, PullOptions(no_clobber=True))
+    assert read_files(tmp_path) == {"a": b"new"} | others
+
+
+def test_a_file_that_a_link_must_not_replace(tmp_path: Path) -> None:
+    location = put_image(MemoryStore(), tar(file("models/a", b"1"), link("models/l", "a")))
+    for _ in range(2):
+        pull(location, tmp_path / "x", PullOptions(no_clobber=True))
+    write_files(tmp_path / "y", {"l": b"mine"})
+    with pytest.raises(Refused, match="/l is there and isn't the image's"):
+        pull(location, tmp_path / "y", PullOptions(no_clobber=True))
+    assert read_files(tmp_path / "y") == {"l": b"mine"}
 
 
 def test_events_tell_of_each_file(tmp_path: Path) -> None:
@@ -199,6 +254,6 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/mine": b"m"})
-    with pytest.raises(ModelcarError, match="Is a directory"):
+    with pytest.raises(Refused, match=f"{tmp_path}/a is a folder, and in the image a file"):
         pull(put_image(MemoryStore(), tar(file("models/a", b"1"))), tmp_path)
     assert read_files(tmp_path) == {"a/mine": b"m"}

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
+from modelcar.broken import WentSilent
 from modelcar.build.layer import LayerBlob
 from modelcar.build.plan import PlannedLayer
 from modelcar.errors import ContentMismatch, Interrupted, ModelcarError, NetworkError, RateLimited
 from modelcar.events import Cancel, Event, Waiting
-from modelcar.http import WentSilent
 from modelcar.retry import Patience
 from modelcar.sources import Lanes, Reader, SourceFile, read_file
 from modelcar.sources.ranges import Pace

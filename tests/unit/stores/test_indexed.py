@@ -8,6 +8,7 @@ from modelcar.errors import NotFound
 from modelcar.oci import Descriptor, Digest, Index, digest_of, media
 from modelcar.stores import Reader
 from modelcar.stores.indexed import IMAGE_NAME, REF_NAME, IndexedStore
+from modelcar.stores.named import listed
 
 
 class Indexed(IndexedStore):
@@ -62,7 +63,15 @@ def test_of_many_names_the_near_ones_are_shown() -> None:
     store = Indexed(*({REF_NAME: name} for name in ("granite-3.1-2b", *(f"v{number}" for number in range(20)))))
     with pytest.raises(NotFound) as raised:
         store.resolve("granite-3-2b")
-    assert raised.value.hint == "it has granite-3.1-2b, …"
+    assert raised.value.hint == "it has granite-3.1-2b and 20 more"
+
+
+def test_of_many_blobs_the_first_few_are_named() -> None:
+    digests = [digest_of(bytes([number])) for number in range(30)]
+    first = f"{digests[0]}, {digests[1]}, {digests[2]}"
+    assert listed(digests[:1]) == f"1 blob: {digests[0]}"
+    assert listed(digests[:3]) == f"3 blobs: {first}"
+    assert listed(digests) == f"30 blobs: {first} and 27 more"
 
 
 def test_images_without_names() -> None:

@@ -18,7 +18,7 @@ from modelcar.stores.archive.writer import ArchiveWriter
 from modelcar.stores.contract import Blob, BytesBlob, Limits, Reader
 from modelcar.stores.files import FileReader, in_our_words
 from modelcar.stores.indexed import IMAGE_NAME, REF_NAME, IndexedStore, decode_index, encode_index
-from modelcar.stores.pieces import MOST_PIECES, pieces_of, split
+from modelcar.stores.pieces import MOST_PIECES, pieces_of, split, whole_of
 
 _INDEX = "index.json"
 
@@ -196,9 +196,18 @@ class ArchiveStore(IndexedStore):
         with self._in_our_words("read"), closing(open_file(self._path)) as opened:
             known = self._known
             if known is None or known.identity != identity_of(opened):
-                known = self._known = read_members(opened, self._path)
+                known = self._known = self._read_members(opened)
                 _check_kind(known, self._path)
             return known
+
+    def _read_members(self, opened: BinaryIO) -> Members:
+        try:
+            return read_members(opened, self._path)
+        except (ContentMismatch, Refused):
+            if whole := whole_of(self._path):
+                what = f"{self._path} is a piece of an archive, which is read as a whole"
+                raise Refused(what, f"with all its pieces in one folder write oci-archive:{whole}") from None
+            raise
 
     def _opened(self, name: str, missing: str) -> tuple[BinaryIO, Place]:
         """The archive, open, and where one of its files lies."""

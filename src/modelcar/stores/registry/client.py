@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from modelcar.broken import Broke
 from modelcar.errors import Denied, ModelcarError, NetworkError, NotFound, Refused
-from modelcar.http import Broke, Http, Response, check_status, is_loopback, origin, shown
+from modelcar.http import Http, Response, check_status, is_loopback, origin, shown
 from modelcar.oci import Reference
 from modelcar.retry import AtOnce, Patience
 from modelcar.settings import Access
