@@ -38,7 +38,9 @@ MAY_IMPORT = {
     "difference": {
         "build", "errors", "image", "inspection", "look", "model", "oci", "retry", "settings", "sources",
     },
-    "check": {"errors", "http", "image", "inspection", "kserve", "model", "oci", "retry", "settings", "stores"},
+    "check": {
+        "broken", "errors", "http", "image", "inspection", "kserve", "model", "oci", "retry", "settings", "stores",
+    },
     "serving": {"check", "errors", "kserve", "settings"},
     "lint_images": {"check", "errors", "kserve", "settings"},
     "fs": {"errors", "image", "settings"},
