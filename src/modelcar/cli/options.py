@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.shell_completion import CompletionItem
 
-from modelcar.errors import Interrupted, ModelcarError, UsageError
-from modelcar.events import Event, Failed, Waiting, Warned
+from modelcar.errors import ModelcarError, UsageError
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -201,15 +198,6 @@ def make_access(ca_file: Path | None, plain_http: bool, authfile: Path | None) -
     return Access(ca_file, plain_http, authfile)
 
 
-def notes(event: Event) -> None:
-    """The listener of commands that only read: what is worth knowing, on standard error."""
-    match event:
-        case Warned(message):
-            click.echo(f"note: {message}", err=True)
-        case Waiting(what, why, seconds):
-            click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
-
-
 def text_or_events(command: F) -> F:
     """What a command prints. As events, a failure is the last of them, besides the line on standard error."""
 
@@ -217,19 +205,15 @@ def text_or_events(command: F) -> F:
     def run(*args: Any, format: str, **values: Any) -> Any:
         try:
             return command(*args, format=format, **values)
-        except (ModelcarError, KeyboardInterrupt) as caught:
-            error = caught if isinstance(caught, ModelcarError) else Interrupted("stopped")
+        except (ModelcarError, KeyboardInterrupt) as error:
             if format == "json":
-                as_json(Failed(type(error).__name__, error.what, error.hint, error.exit_code))
+                from modelcar.cli.progress import print_failure
+
+                print_failure(error)
             raise
 
     help = "json: one event a line; Failed is the last where it fails."
     return cast(F, click.option("--format", type=click.Choice(["text", "json"]), default="text", help=help)(run))
-
-
-def as_json(event: Event) -> None:
-    """The listener that prints one event a line."""
-    click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 
 
 def _apply(command: F, *options: Callable[[F], F]) -> F:
@@ -239,16 +223,7 @@ def _apply(command: F, *options: Callable[[F], F]) -> F:
 
 
 def _set_up_log(_context: click.Context, _parameter: click.Parameter, value: int) -> None:
-    """Show each request. Only our own loggers: those of libraries know nothing of secrets."""
     if value:
-        log = logging.getLogger("modelcar")
-        log.addHandler(_Stderr())
-        log.setLevel(logging.DEBUG)
+        from modelcar.cli.log import show_requests
 
-
-class _Stderr(logging.Handler):
-    """Lines on what is stderr at the time: a live area that is shown there makes room for them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
-        click.echo(record.getMessage(), err=True)
+        show_requests()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import click
 
 from modelcar import events
 from modelcar.cli import show
-from modelcar.cli.options import as_json
+from modelcar.errors import Interrupted, ModelcarError
 from modelcar.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -34,6 +35,27 @@ def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
             yield live
     else:
         yield _Lines()
+
+
+def notes(event: Event) -> None:
+    """The listener of commands that only read: what is worth knowing, on standard error."""
+    match event:
+        case events.Warned(message):
+            click.echo(f"note: {message}", err=True)
+        case events.Waiting(what, why, seconds):
+            click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
+
+
+def print_failure(error: ModelcarError | KeyboardInterrupt) -> None:
+    """The last event of a command that failed, for those who read events."""
+    if not isinstance(error, ModelcarError):
+        error = Interrupted("stopped")
+    as_json(events.Failed(type(error).__name__, error.what, error.hint, error.exit_code))
+
+
+def as_json(event: Event) -> None:
+    """The listener that prints one event a line."""
+    click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 
 
 def _warnings_only(event: Event) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, as_json, make_access, notes, of_platform, text_or_events
+from modelcar.cli.options import access_options, make_access, of_platform, text_or_events
+from modelcar.cli.progress import as_json, notes
 
 
 @click.command(short_help="Write an image's model files into a folder.")
