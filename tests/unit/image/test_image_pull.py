@@ -257,3 +257,10 @@ def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"{tmp_path}/a is a folder, and in the image a file"):
         pull(put_image(MemoryStore(), tar(file("models/a", b"1"))), tmp_path)
     assert read_files(tmp_path) == {"a/mine": b"m"}
+
+
+def test_a_file_where_a_folder_belongs(tmp_path: Path) -> None:
+    write_files(tmp_path, {"sub": b"m"})
+    with pytest.raises(Refused, match=f"{tmp_path}/sub is no folder, and in the image one"):
+        pull(put_image(MemoryStore(), tar(file("models/sub/deep/a", b"1"), file("models/b", b"2"))), tmp_path)
+    assert read_files(tmp_path) == {"sub": b"m"}
