@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import cycle
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import click
@@ -17,33 +15,12 @@ import click
 from benchmarks.measure import Failed, Usage, disk_use, measure
 from benchmarks.methods import FLOOR, METHODS, PODMAN, Method, Scene, install_peers
 from benchmarks.model import write_model
-from benchmarks.report import options, say, share, size_of, table, write_json
+from benchmarks.report import options, share, size_of, table, write_json
+from benchmarks.rounds import Outcome, in_turn, named
 from benchmarks.servers import fresh_registry, hub
 
 _LEAST = 0.6
 """Of a model's bytes must be in the registry at the end: podman compresses them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a method's runs cost; or why there are none."""
-
-    method: Method
-    runs: tuple[Usage, ...]
-    reason: str | None = None
-
-    @property
-    def median(self) -> Usage:
-        """Each number's own median."""
-        values = [asdict(run) for run in self.runs]
-        return Usage(**{name: median(value[name] for value in values) for name in values[0]})
-
-    def ratio(self, other: Outcome, of: Callable[[Usage], float]) -> float | None:
-        """The median over the rounds, each against the other's run in the same round or its only one."""
-        if not self.runs or not other.runs:
-            return None
-        pairs = zip(self.runs, cycle(other.runs), strict=False)
-        return round(median(of(mine) / of(its) for mine, its in pairs), 3)
 
 
 def compare(size: int, runs: int, folder: Path, methods: Sequence[Method] = METHODS) -> list[Outcome]:
@@ -57,24 +34,10 @@ def compare(size: int, runs: int, folder: Path, methods: Sequence[Method] = METH
     """
     model = folder / "model"
     write_model(model, size)
-    done: dict[str, list[Usage]] = {method.name: [] for method in methods}
-    reasons = {method.name: method.missing for method in methods}
     with hub(model) as endpoint:
-        for number in range(runs):
-            for method in methods:
-                if reasons[method.name] or (method.once and number):
-                    continue
-                round_ = f"round {number + 1} of {runs}: {method.name}"
-                try:
-                    usage = _run(method, endpoint, model, folder)
-                except Failed as failed:
-                    reasons[method.name] = str(failed)
-                    say(f"{round_}: {failed}")
-                else:
-                    done[method.name].append(usage)
-                    say(f"{round_}: {usage.seconds:.1f} s, CPU {usage.cpu:.1f} s")
+        outcomes = in_turn("round", methods, runs, lambda method: _run(method, endpoint, model, folder))
     shutil.rmtree(model)
-    return [Outcome(method, tuple(done[method.name]), reasons[method.name]) for method in methods]
+    return outcomes
 
 
 def _wall(usage: Usage) -> float:
@@ -103,7 +66,7 @@ def _run(method: Method, endpoint: str, model: Path, folder: Path) -> Usage:
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """The outcomes as JSON-ready values."""
-    podman, floor = _named(outcomes, PODMAN), _named(outcomes, FLOOR)
+    podman, floor = named(outcomes, PODMAN), named(outcomes, FLOOR)
     return [
         {
             "method": outcome.method.name,
@@ -122,7 +85,7 @@ def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def as_table(outcomes: Sequence[Outcome], size: int, runs: int) -> str:
     """The outcomes for people."""
-    podman, floor = _named(outcomes, PODMAN), _named(outcomes, FLOOR)
+    podman, floor = named(outcomes, PODMAN), named(outcomes, FLOOR)
     rows = []
     for outcome in outcomes:
         if not outcome.runs:
@@ -146,10 +109,6 @@ def as_table(outcomes: Sequence[Outcome], size: int, runs: int) -> str:
     lines += [table(heading, rows), ""]
     lines += [f"- {o.method.name}: {o.method.note}{f' Not run: {o.reason}.' if o.reason else ''}" for o in outcomes]
     return "\n".join(lines)
-
-
-def _named(outcomes: Sequence[Outcome], method: Method) -> Outcome:
-    return next((outcome for outcome in outcomes if outcome.method is method), Outcome(method, ()))
 
 
 @click.command()

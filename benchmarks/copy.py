@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from benchmarks.build import Outcome
-from benchmarks.measure import Failed, Usage, measure
+from benchmarks.measure import Usage, measure
 from benchmarks.methods import MODELCAR, Commands, Method, Scene
 from benchmarks.model import write_model
-from benchmarks.report import options, say, share, size_of, table, write_json
+from benchmarks.report import options, size_of, write_json
+from benchmarks.rounds import Outcome, beside_json, beside_table, in_turn
 from benchmarks.servers import fresh_registry
 from modelcar import build_image, read_image
 
@@ -56,22 +56,10 @@ def copy(size: int, runs: int, folder: Path, methods: Sequence[Method] = METHODS
     """Run all methods, `runs` times in turn, each into an empty registry, from one that holds the image."""
     model = folder / "copied-model"
     write_model(model, size)
-    done: dict[str, list[Usage]] = {method.name: [] for method in methods}
-    reasons = {method.name: method.missing for method in methods}
     with fresh_registry(folder) as source:
         build_image(str(model), f"{source.host}/{_IMAGE}")
         shutil.rmtree(model)
-        for number in range(runs):
-            for method in (method for method in methods if not reasons[method.name]):
-                try:
-                    usage = _run(method, source.host, folder)
-                except Failed as failed:
-                    reasons[method.name] = str(failed)
-                    say(f"copy {number + 1} of {runs}: {method.name}: {failed}")
-                else:
-                    done[method.name].append(usage)
-                    say(f"copy {number + 1} of {runs}: {method.name}: {usage.seconds:.1f} s, CPU {usage.cpu:.1f} s")
-    return [Outcome(method, tuple(done[method.name]), reasons[method.name]) for method in methods]
+        return in_turn("copy", methods, runs, lambda method: _run(method, source.host, folder))
 
 
 def _run(method: Method, source: str, folder: Path) -> Usage:
@@ -88,37 +76,12 @@ def _run(method: Method, source: str, folder: Path) -> Usage:
 
 def as_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """As JSON-ready values."""
-    floor = _floor(outcomes)
-    return [
-        {
-            "method": outcome.method.name,
-            "reason": outcome.reason,
-            "seconds": outcome.median.seconds if outcome.runs else None,
-            "cpu": outcome.median.cpu if outcome.runs else None,
-            "rss": outcome.median.rss if outcome.runs else None,
-            "wall_vs_curl": outcome.ratio(floor, lambda usage: usage.seconds),
-        }
-        for outcome in outcomes
-    ]
-
-
-def _floor(outcomes: list[Outcome]) -> Outcome:
-    return next(outcome for outcome in outcomes if outcome.method is CURL)
+    return beside_json(outcomes, CURL)
 
 
 def as_table(outcomes: list[Outcome], size: int) -> str:
     """For people."""
-    floor, rows = _floor(outcomes), []
-    for outcome in outcomes:
-        if not outcome.runs:
-            rows.append([outcome.method.name, outcome.reason or "", "", "", ""])
-            continue
-        middle = outcome.median
-        ratio = share(outcome.ratio(floor, lambda usage: usage.seconds))
-        cells = (f"{middle.seconds:.1f} s", ratio, f"{middle.cpu:.1f} s", size_of(middle.rss))
-        rows.append([outcome.method.name, *cells])
-    heading = [f"{size_of(size)} between two registries", "wall", "vs curl", "CPU", "peak memory"]
-    return f"### A copy\n\n{table(heading, rows)}"
+    return f"### A copy\n\n{beside_table(outcomes, CURL, f'{size_of(size)} between two registries')}"
 
 
 @click.command()

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from benchmarks.build import Outcome
-from benchmarks.measure import Failed, Usage, measure
+from benchmarks.measure import Usage, measure
 from benchmarks.methods import MODELCAR, Commands, Method, Scene
 from benchmarks.model import write_model
-from benchmarks.report import options, say, share, size_of, table, write_json
+from benchmarks.report import options, size_of, write_json
+from benchmarks.rounds import Outcome, beside_json, beside_table, in_turn
 from benchmarks.servers import fresh_registry
 from modelcar import build_image, read_image
 
@@ -74,67 +74,32 @@ def pull(size: int, runs: int, folder: Path, methods: Sequence[Method] = METHODS
     """Run all methods, `runs` times in turn, each into an empty folder, from one registry that holds the image."""
     model = folder / "pulled-model"
     write_model(model, size)
-    done: dict[str, list[Usage]] = {method.name: [] for method in methods}
-    reasons = {method.name: method.missing for method in methods}
     with fresh_registry(folder) as registry:
         build_image(str(model), f"{registry.host}/{_IMAGE}")
-        for number in range(runs):
-            for method in methods:
-                if reasons[method.name] or (method.once and number):
-                    continue
-                home = Path(tempfile.mkdtemp(prefix="p", dir=folder))
-                scene = Scene("", registry.host, model, home)
-                try:
-                    commands = method.prepare(scene)
-                    os.sync()
-                    usage = measure(commands, environment=scene.environment, folder=home, output=folder / "pull-output")
-                except Failed as failed:
-                    reasons[method.name] = str(failed)
-                    say(f"pull {number + 1} of {runs}: {method.name}: {failed}")
-                else:
-                    done[method.name].append(usage)
-                    say(f"pull {number + 1} of {runs}: {method.name}: {usage.seconds:.1f} s, CPU {usage.cpu:.1f} s")
-                shutil.rmtree(home)
+        outcomes = in_turn("pull", methods, runs, lambda method: _run(method, registry.host, model, folder))
     shutil.rmtree(model)
-    return [Outcome(method, tuple(done[method.name]), reasons[method.name]) for method in methods]
+    return outcomes
+
+
+def _run(method: Method, registry: str, model: Path, folder: Path) -> Usage:
+    home = Path(tempfile.mkdtemp(prefix="p", dir=folder))
+    try:
+        scene = Scene("", registry, model, home)
+        commands = method.prepare(scene)
+        os.sync()
+        return measure(commands, environment=scene.environment, folder=home, output=folder / "pull-output")
+    finally:
+        shutil.rmtree(home)
 
 
 def as_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """As JSON-ready values."""
-    floor = _floor(outcomes)
-    return [
-        {
-            "method": outcome.method.name,
-            "reason": outcome.reason,
-            "seconds": outcome.median.seconds if outcome.runs else None,
-            "cpu": outcome.median.cpu if outcome.runs else None,
-            "rss": outcome.median.rss if outcome.runs else None,
-            "disk": outcome.median.disk if outcome.runs else None,
-            "wall_vs_curl": outcome.ratio(floor, lambda usage: usage.seconds),
-        }
-        for outcome in outcomes
-    ]
-
-
-def _floor(outcomes: list[Outcome]) -> Outcome:
-    return next(outcome for outcome in outcomes if outcome.method is CURL)
+    return beside_json(outcomes, CURL, disk=True)
 
 
 def as_table(outcomes: list[Outcome], size: int) -> str:
     """For people."""
-    floor, rows = _floor(outcomes), []
-    for outcome in outcomes:
-        if not outcome.runs:
-            rows.append([outcome.method.name, outcome.reason or "", "", "", "", ""])
-            continue
-        middle = outcome.median
-        ratio = share(outcome.ratio(floor, lambda usage: usage.seconds))
-        disk = f"{middle.disk / size:.2f} × the model"
-        rows.append(
-            [outcome.method.name, f"{middle.seconds:.1f} s", ratio, f"{middle.cpu:.1f} s", size_of(middle.rss), disk]
-        )
-    heading = [f"{size_of(size)} into a folder", "wall", "vs curl", "CPU", "peak memory", "disk"]
-    return f"### A pull\n\n{table(heading, rows)}"
+    return f"### A pull\n\n{beside_table(outcomes, CURL, f'{size_of(size)} into a folder', size)}"
 
 
 @click.command()

@@ -17,8 +17,8 @@ from modelcar.cli.options import (
     make_access,
     selection_options,
     split_platforms,
+    text_or_events,
 )
-from modelcar.cli.progress import listener, text_or_events
 from modelcar.errors import Interrupted, UsageError
 
 
@@ -51,6 +51,7 @@ def build(source: str, target: str, digest_file: Path | None, format: str, quiet
       modelcar build hf://bartowski/granite-GGUF oci:./images:q4 --include '*Q4_K_M*'
     """
     from modelcar.build import build_image
+    from modelcar.cli.progress import listener
 
     options = build_options(values)
     _check_writable(digest_file)

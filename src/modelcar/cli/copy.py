@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import Size, access_options, effort_options, make_access
-from modelcar.cli.progress import listener, text_or_events
+from modelcar.cli.options import Size, access_options, effort_options, make_access, text_or_events
 from modelcar.errors import Interrupted
 
 
@@ -66,6 +65,7 @@ def copy(
       modelcar copy oci-archive:/media/disk/granite.tar registry.site.example/models/granite:3.1-2b
       modelcar copy --since quay.io/acme/granite:3.0-2b quay.io/acme/granite:3.1-2b oci-archive:/media/disk/new.tar
     """
+    from modelcar.cli.progress import listener
     from modelcar.image import CopyOptions, copy_image
     from modelcar.oci import parse_platform
 

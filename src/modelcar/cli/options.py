@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
 
-from modelcar.errors import UsageError
+from modelcar.errors import ModelcarError, UsageError
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -195,6 +196,24 @@ def make_access(ca_file: Path | None, plain_http: bool, authfile: Path | None) -
     if ca_file is not None and not ca_file.is_file():
         raise UsageError(f"--ca-file {ca_file} doesn't exist")
     return Access(ca_file, plain_http, authfile)
+
+
+def text_or_events(command: F) -> F:
+    """What a command prints. As events, a failure is the last of them, besides the line on standard error."""
+
+    @functools.wraps(command)
+    def run(*args: Any, format: str, **values: Any) -> Any:
+        try:
+            return command(*args, format=format, **values)
+        except (ModelcarError, KeyboardInterrupt) as error:
+            if format == "json":
+                from modelcar.cli.progress import print_failure
+
+                print_failure(error)
+            raise
+
+    help = "json: one event a line; Failed is the last where it fails."
+    return cast(F, click.option("--format", type=click.Choice(["text", "json"]), default="text", help=help)(run))
 
 
 def _apply(command: F, *options: Callable[[F], F]) -> F:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,8 +18,6 @@ from modelcar.events import Event, Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -49,21 +46,11 @@ def notes(event: Event) -> None:
             click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
 
 
-def text_or_events(command: F) -> F:
-    """What a command prints. As events, a failure is the last of them, besides the line on standard error."""
-
-    @functools.wraps(command)
-    def run(*args: Any, format: str, **values: Any) -> Any:
-        try:
-            return command(*args, format=format, **values)
-        except (ModelcarError, KeyboardInterrupt) as caught:
-            error = caught if isinstance(caught, ModelcarError) else Interrupted("stopped")
-            if format == "json":
-                as_json(events.Failed(type(error).__name__, error.what, error.hint, error.exit_code))
-            raise
-
-    help = "json: one event a line; Failed is the last where it fails."
-    return cast(F, click.option("--format", type=click.Choice(["text", "json"]), default="text", help=help)(run))
+def print_failure(error: ModelcarError | KeyboardInterrupt) -> None:
+    """The last event of a command that failed, for those who read events."""
+    if not isinstance(error, ModelcarError):
+        error = Interrupted("stopped")
+    as_json(events.Failed(type(error).__name__, error.what, error.hint, error.exit_code))
 
 
 def as_json(event: Event) -> None:

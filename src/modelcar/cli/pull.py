@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, of_platform
-from modelcar.cli.progress import as_json, notes, text_or_events
+from modelcar.cli.options import access_options, make_access, of_platform, text_or_events
+from modelcar.cli.progress import as_json, notes
 
 
 @click.command(short_help="Write an image's model files into a folder.")

@@ -47,13 +47,13 @@ class Places:
 
     def check_file(self, path: str, size: int) -> None:
         """Refuse, by its kind and size alone, what is there and may not be replaced by a file of `size` bytes."""
-        place = self._unless_folder(path)
+        place = self._fitting(path)
         if self._no_clobber and os.path.lexists(place) and not (_is_file(place) and place.stat().st_size == size):
             raise in_the_way(place)
 
     def check_link(self, path: str, target: str) -> None:
         """Refuse what is there and may not be replaced by a symbolic link."""
-        place = self._unless_folder(path)
+        place = self._fitting(path)
         if self._no_clobber and os.path.lexists(place) and not _leads_to(place, self._origin(path, target)):
             raise in_the_way(place)
 
@@ -99,10 +99,14 @@ class Places:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def _unless_folder(self, path: str) -> Path:
-        place = self.of(path)
+    def _fitting(self, path: str) -> Path:
+        """The place of a path. Raises `Refused` where a folder lies in it, or a file in that of a folder above."""
+        place, hint = self.of(path), "move it away, or pull into another folder"
         if place.is_dir() and not place.is_symlink():
-            raise Refused(f"{place} is a folder, and in the image a file", "move it away, or pull into another folder")
+            raise Refused(f"{place} is a folder, and in the image a file", hint)
+        for above in place.relative_to(self._folder).parents[:-1]:
+            if os.path.lexists(self._folder / above) and not (self._folder / above).is_dir():
+                raise Refused(f"{self._folder / above} is no folder, and in the image one", hint)
         return place
 
 

@@ -183,7 +183,8 @@ def test_files_of_before_stay_or_are_replaced(tmp_path: Path, compress: Any) -> 
     assert read_files(tmp_path) == {"a": b"new", "l": b"new", "mine": b"m", "same": b"s", "twin": b"new"} | {
         "elsewhere": b"m"
     }
-    assert (tmp_path / "same").stat() == before
+    after = (tmp_path / "same").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert {event for event in events if isinstance(event, FilePulled)} == {
         FilePulled("a", 3, replaced=True),
         FilePulled("twin", 3),
@@ -257,3 +258,10 @@ def test_a_folder_where_a_file_belongs(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"{tmp_path}/a is a folder, and in the image a file"):
         pull(put_image(MemoryStore(), tar(file("models/a", b"1"))), tmp_path)
     assert read_files(tmp_path) == {"a/mine": b"m"}
+
+
+def test_a_file_where_a_folder_belongs(tmp_path: Path) -> None:
+    write_files(tmp_path, {"sub": b"m"})
+    with pytest.raises(Refused, match=f"{tmp_path}/sub is no folder, and in the image one"):
+        pull(put_image(MemoryStore(), tar(file("models/sub/deep/a", b"1"), file("models/b", b"2"))), tmp_path)
+    assert read_files(tmp_path) == {"sub": b"m"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import ContentMismatch
-from modelcar.stores.pieces import Pieces, open_whole, piece, pieces_of, split
+from modelcar.stores.pieces import MOST_PIECES, Pieces, open_whole, piece, pieces_of, split, whole_of
 
 
 @given(st.integers(1, 4000), st.integers(1, 500), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000))))
@@ -19,6 +19,7 @@ def test_reads_by_position_and_in_turn_are_those_of_the_whole(
     total: int, size: int, reads: list[tuple[int, int]]
 ) -> None:
     content = Random(total).randbytes(total)
+    size = max(size, -(-total // MOST_PIECES))  # what would make more pieces is refused before
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x")
         path.write_bytes(content)
@@ -66,3 +67,9 @@ def test_pieces_that_do_not_belong_together(tmp_path: Path, contents: dict[int, 
         piece(tmp_path / "x", number).write_bytes(content)
     with pytest.raises(ContentMismatch, match=said):
         open_whole(tmp_path / "x")
+
+
+def test_the_whole_that_a_piece_belongs_to() -> None:
+    assert whole_of(piece(Path("/a/x.tar"), 7)) == Path("/a/x.tar")
+    for name in ("x.tar", "x.tar.part1", "x.tar.part0001", ".part001", "x.part00a"):
+        assert whole_of(Path(name)) is None
