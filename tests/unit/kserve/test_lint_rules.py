@@ -36,7 +36,7 @@ def ids(text: str, aim: Aim = ANYWHERE) -> set[str]:
 
 RELEASED = """
 yaml-syntax file-too-large not-utf8 duplicate-key unknown-field missing-field wrong-type bad-quantity
-unknown-api-version unknown-kind label-syntax name-syntax name-length name-host-length name-form-length
+unknown-api-version unknown-kind label-syntax key-unread name-syntax name-length name-host-length name-form-length
 duplicate-object protected-namespace no-model storage-exclusive storage-uris uri-scheme uri-unknown image-reference
 image-short-name image-refused image-doubtful image-missing image-unchecked image-latest uri-credentials model-name
 env-blocked fetch-pull-secret native-scc connection-protocol connection-protocol-legacy connection-protocol-unknown

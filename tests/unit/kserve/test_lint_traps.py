@@ -181,3 +181,49 @@ def test_a_volume_may_be_the_runtime_s() -> None:
     assert told(mounts + runtime(), "volume-missing")
     assert not told(mounts + brings, "volume-missing")
     assert not told(mounts, "volume-missing")  # the runtime isn't among the files
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("serving.knative.dev/progressDeadline", "did you mean serving.knative.dev/progress-deadline?"),
+        ("serving.knative.dev/progress-deadlin", "did you mean serving.knative.dev/progress-deadline?"),
+        ("serving.kserve.io/deploymentmode", "did you mean serving.kserve.io/deploymentMode?"),
+        ("opendatahub.io/connection", "did you mean opendatahub.io/connections?"),
+        ("opendatahub.io/enable-auth", "did you mean security.opendatahub.io/enable-auth?"),
+        ("networking.kserve.io/visibility", "it is read among the labels: move it there"),
+    ],
+)
+def test_an_annotation_that_nobody_reads(key: str, fix: str) -> None:
+    assert told(service(annotations=f"{{{key}: x}}"), "key-unread") == [f"nobody reads annotation {key}; {fix}"]
+
+
+def test_a_label_that_nobody_reads() -> None:
+    [message] = told(service(labels="{serving.kserve.io/deploymentMode: Standard}"), "key-unread")
+    assert message.endswith("it is read among the annotations: move it there")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["acme.io/connections", "opendatahub.io/something", "prometheus.io/port", "serving.kserve.io/enable-tag-routing",
+     "autoscaling.knative.dev/min-scale", "opendatahub.io/hardware-profile-name", "connections"],
+)  # fmt: skip
+def test_other_annotations_are_let_be(key: str) -> None:
+    assert not told(service(annotations=f"{{{key}: x}}"), "key-unread")
+
+
+def test_a_required_field_that_is_null_is_missing() -> None:
+    for text in (service().partition("spec:")[0] + "spec:\n  predictor:\n", service("env: [{name: , value: x}],")):
+        assert [one.rule for one in found(text)] == ["missing-field"]
+
+
+def test_the_containers_of_other_components() -> None:
+    wrong = "{containers: [{name: c, resources: {requests: {cpu: 2}, limits: {cpu: 1}}, env: [{name: PYTHONPATH}]}]}"
+    for part in ("transformer", "explainer"):
+        text = service().replace("spec: {", f"spec: {{{part}: {wrong}, ")
+        assert sorted(one.rule for one in found(text)) == ["env-blocked", "request-over-limit"]
+
+
+@pytest.mark.parametrize("name", ["${NAME}", "$NAME", "$(NAME)"])
+def test_what_will_be_filled_in_is_let_be(name: str) -> None:
+    assert not found(service(name=f"'{name}'"))

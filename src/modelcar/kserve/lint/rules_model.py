@@ -102,7 +102,8 @@ def check_blocked(service: Service, report: Report) -> None:
         report.add("model-name", name, "model.name is set, and KServe refuses it", "take it out")
     servers = containers_of(service.predictor)
     own = service.server
-    for container in [*([own] if own else []), *(c for c in servers if own is None or c.node is not own.node)]:
+    servers = [*([own] if own else []), *(c for c in servers if own is None or c.node is not own.node)]
+    for container in servers + service.others:
         if blocked := container.variables.get("PYTHONPATH"):
             place = Node(container.node.document, blocked[0])
             report.add("env-blocked", place, "KServe refuses the variable PYTHONPATH", "take it out")

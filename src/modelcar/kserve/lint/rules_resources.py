@@ -86,7 +86,8 @@ def check_amounts(service: Service, report: Report) -> None:
     """Requests against limits, in each container."""
     containers = containers_of(service.predictor)
     server = service.server
-    for container in [*containers, *([server] if server and server.node is service.model else [])]:
+    own = [server] if server and server.node is service.model else []
+    for container in [*containers, *own, *service.others]:
         check_container(container, report)
 
 

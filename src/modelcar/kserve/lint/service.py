@@ -174,6 +174,13 @@ class Service:
         return next((c for c in containers if c.name == "kserve-container"), None)
 
     @cached_property
+    def others(self) -> list[Container]:
+        """The containers of an InferenceService's other components."""
+        spec = None if self.llm else self.item.node.get("spec")
+        parts = [spec.get(name) for name in ("transformer", "explainer")] if spec else []
+        return [container for part in parts for container in containers_of(part)]
+
+    @cached_property
     def servers(self) -> list[Container]:
         """Both: what the object says wins over what its runtime says."""
         return [server for server in (self.server, self.runtime_server) if server is not None]
