@@ -60,6 +60,11 @@ def test_an_empty_uri_is_none() -> None:
         assert {one.rule for one in found(service(uri=uri))} == {"no-model"}
 
 
+@pytest.mark.parametrize("word", ["--model_id=meta-llama/x", "--model-id', 'meta-llama/x", "--model=acme/granite"])
+def test_a_model_that_the_server_fetches_itself(word: str) -> None:
+    assert not found(service(f"args: ['{word}'],", uri=""))
+
+
 def test_an_oci_connection_brings_no_uri() -> None:
     connection = secret("{.dockerconfigjson: '{}'}", OCI, PULL)
     [message] = told(service(uri="", annotations=CONNECTED) + connection, "no-model")

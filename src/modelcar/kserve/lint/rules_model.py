@@ -42,6 +42,9 @@ def _no_model(service: Service, model: Node, report: Report) -> None:
         for key in model.document.fields(model.index)
     ):
         return  # a misspelt one
+    words = [word.partition("=")[0].replace("_", "-") for word, _ in service.server.words] if service.server else []
+    if "--model-id" in words or "--model" in words:
+        return  # the server itself fetches it, as KServe's samples of huggingfaceserver do
     place = model.key("storageUri") or model
     if not service.item.annotation(CONNECTIONS):
         report.add("no-model", place, "no storageUri, storage or connection names a model")
