@@ -78,7 +78,7 @@ def test_sarif(files: Path) -> None:
 
 def test_github(files: Path) -> None:
     (files / "a,b.yaml").write_text(ERROR)
-    line = lint("--format", "github", "a,b.yaml", cwd=files).out
+    line = lint("--format", "github", "./a,b.yaml", cwd=files).out
     assert line.startswith("::error file=a%2Cb.yaml,line=4,col=")
     message = "model has no field 'arg': the API server drops it without a word; did you mean args?"
     assert line.endswith(f",title=unknown-field::{message}\n")

@@ -271,6 +271,11 @@ EXAMPLES: dict[str, Example] = {
         service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: Serverless}"),
         service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: RawDeployment}"),
     ),
+    "route-label": Example(
+        service(labels="{networking.knative.dev/visibility: cluster-local}"),
+        service(labels="{networking.kserve.io/visibility: cluster-local}"),
+        AI3,
+    ),
     "route-without-auth": Example(
         service(labels=_EXPOSED),
         service(labels=_EXPOSED, annotations='{security.opendatahub.io/enable-auth: "true"}'),

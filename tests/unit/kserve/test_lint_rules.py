@@ -44,7 +44,7 @@ connection-managed pull-secret connection-keys connection-type connection-access
 secret-base64 runtime-format runtime-disabled runtime-none runtime-version runtime-container runtime-image
 runtime-label gpu-recommended template-parameter template-value gpu-tensor-parallel gpu-idle gpu-shm resource-name
 volume-missing gpu-limits request-over-limit min-over-max replicas-negative canary-count mode-word mode-legacy
-mode-knative progress-deadline progress-deadline-value strategy-knative route-without-auth dashboard-label
+mode-knative progress-deadline progress-deadline-value strategy-knative route-label route-without-auth dashboard-label
 dashboard-edit llm-version llm-container llm-fetch
 """
 """Ids that people ignore rules by: none goes, and none comes back for another mistake. New ones are added here."""

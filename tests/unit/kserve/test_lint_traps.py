@@ -8,6 +8,7 @@ import pytest
 
 from modelcar.kserve.lint import Aim, Finding, Text, lint
 from modelcar.kserve.lint.catalog import rules
+from modelcar.kserve.versions import Flavor, Version
 from tests.unit.kserve.lint_examples import ANYWHERE, GPUS, SHM, runtime, secret, service
 
 CONNECTED = "{opendatahub.io/connections: c}"
@@ -232,3 +233,29 @@ def test_the_containers_of_other_components() -> None:
 @pytest.mark.parametrize("name", ["${NAME}", "$NAME", "$(NAME)"])
 def test_what_will_be_filled_in_is_let_be(name: str) -> None:
     assert not found(service(name=f"'{name}'"))
+
+
+def test_values_of_the_label_for_the_route() -> None:
+    [message] = told(service(labels="{networking.kserve.io/visibility: external}"), "route-label")
+    assert message.endswith("knows no 'external'; write exposed or cluster-local")
+    assert not told(service(labels="{networking.knative.dev/visibility: cluster-local}"), "route-label")
+
+
+def test_fetch_mode_reads_the_first_pull_secret_only() -> None:
+    uri = "oci+fetch://quay.io/acme/x:1"
+    several = service(uri=uri, predictor="imagePullSecrets: [{name: c}, {name: d}],")
+    [message] = told(several, "fetch-pull-secret")
+    assert message.startswith("2 imagePullSecrets, and oci+fetch:// reads the first only")
+    one = service(uri=uri, predictor="imagePullSecrets: [{name: c}],")
+    assert not told(one + secret("{.dockerconfigjson: '{}'}", "{}", PULL), "fetch-pull-secret")
+    old = secret("{.dockercfg: '{}'}", "{}", "type: kubernetes.io/dockercfg")
+    [message] = told(one + old, "fetch-pull-secret")
+    assert message.startswith("the Secret c isn't of type kubernetes.io/dockerconfigjson")
+
+
+def test_images_in_storage_uris_came_later() -> None:
+    text = service(predictor="storageUris: [{uri: 'oci://a.b/c:1', mountPath: /mnt/models}],", uri="")
+    assert not found(text)
+    for release, wrong in ((Version(0, 19), True), (Version(0, 20), False)):
+        rules_found = {one.rule for one in found(text, Aim(Flavor.KSERVE, release))}
+        assert ("storage-uris" in rules_found) is wrong
