@@ -81,9 +81,12 @@ def check_keys(item: Item, _world: World, report: Report) -> None:
     metadata = item.node.get("metadata")
     for kind in ("labels", "annotations"):
         found = metadata.get(kind) if metadata else None
-        for key, _ in found.pairs() if found else ():
-            if meant := _meant(kind, key.text):
-                report.add("key-unread", key, f"nobody reads {kind[:-1]} {key.text}", meant)
+        if found is None or found.document.kinds[found.index] != MAPPING:
+            continue
+        document = found.document
+        for key, _ in document.items(found.index):
+            if meant := _meant(kind, document.value(key)):
+                report.add("key-unread", Node(document, key), f"nobody reads {kind[:-1]} {document.value(key)}", meant)
 
 
 _LABELS = frozenset(

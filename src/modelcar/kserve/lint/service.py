@@ -58,7 +58,9 @@ class Container:
         for argument in self.arguments:
             text = argument.text
             found += [(word, argument) for word in _split(text)] if is_script else [(text, argument)]
-            is_script = _SCRIPT.fullmatch(text) is not None and found[0][0].rpartition("/")[2] in _SHELLS
+            is_script = (
+                text[-1:] == "c" and _SCRIPT.fullmatch(text) is not None and found[0][0].rpartition("/")[2] in _SHELLS
+            )
         return found
 
     @cached_property
