@@ -145,6 +145,24 @@ def test_fix_writes_the_file_and_keeps_its_mode(files: Path) -> None:
     assert sorted(p.name for p in files.iterdir()) == ["error.yaml", "good.yaml", "link.yaml", "warning.yaml"]
 
 
+def test_fix_again_changes_nothing(files: Path) -> None:
+    lint("--fix", "error.yaml", cwd=files)
+    before = (files / "error.yaml").stat()
+    assert lint("--fix", "error.yaml", cwd=files).err == "0 errors, 0 warnings in 1 object of 1 file\n"
+    assert (files / "error.yaml").stat() == before
+
+
+def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:
+    files.chmod(0o555)
+    try:
+        done = modelcar("lint", "--fix", "error.yaml", cwd=files, wrap=without_rights())
+        assert done.code == 1
+        assert done.error == "error.yaml can't be written: Permission denied; lint it without --fix"
+        assert (files / "error.yaml").read_text() == ERROR
+    finally:
+        files.chmod(0o755)
+
+
 def test_fix_goes_on_until_nothing_is_left(files: Path) -> None:
     path = files / "error.yaml"
     path.write_text(service(predictor="minReplica: '2', maxReplicas: 3,"))
