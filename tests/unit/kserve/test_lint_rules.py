@@ -146,6 +146,16 @@ def test_types_of_collections() -> None:
     assert ids(service(annotations="[]")) == {"wrong-type"}
 
 
+@pytest.mark.parametrize("word", ['--limits={"image": 4}', '{"temperature": 0}', "[1, 2]", "a: b"])
+def test_json_among_arguments_needs_quotes(word: str) -> None:
+    text = f"{runtime().rstrip().replace(', }]', '')}\n      args:\n        - {word}\n"
+    head, _, tail = text.partition("  containers: [{name: kserve-container, image: quay.io/acme/vllm:1")
+    block = "  containers:\n    - name: kserve-container\n      image: quay.io/acme/vllm:1"
+    [finding] = found(head + block + tail)
+    assert (finding.rule, finding.fix) == ("wrong-type", "put all of it in single quotes")
+    assert not found((head + block + tail).replace(word, f"'{word}'"))
+
+
 def test_a_runtime_s_shared_memory_and_arguments_count() -> None:
     served = runtime(SHM[1].rstrip(",").replace("volumes: ", "volumes: "), container=SHM[0] + "args: [-tp, '2'],")
     assert not ids(service(GPUS) + served) & {"gpu-shm", "gpu-idle", "gpu-tensor-parallel"}

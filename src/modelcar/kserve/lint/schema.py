@@ -238,6 +238,8 @@ class _Walk:
         fix, edit = "", None
         if wanted == _TEXT and document.kinds[node] == PLAIN and node not in document.tags:
             fix, edit = f"write {quoted(text)}", self._edit(node, quoted(text))
+        elif wanted == _TEXT and document.kinds[node] in (MAPPING, SEQUENCE):
+            fix = "put all of it in single quotes"
         elif wanted in ("integer", "boolean", "number") and document.kinds[node] == QUOTED:
             right = plain_type(text) == wanted and node not in document.tags
             if right:
