@@ -72,8 +72,9 @@ $ modelcar lint deploy/*.yaml
 It reads InferenceServices, LLMInferenceServices, ServingRuntimes, connections (Secrets) and Templates, from files
 or, as `-`, from stdin; it looks into Lists and into the objects of Templates. Other kinds are passed over: `-v`
 counts them. A patch that a kustomization among the files names is a part of an object, so nothing is missing there.
-A file with `{{ }}` blocks outside of quotes is a template of Helm and no YAML yet: it is skipped, and stderr says
-so. The objects of all files are seen together, so an InferenceService finds its runtime and its connection.
+A file with `{{ }}` blocks outside of quotes and comments is a template of Helm and no YAML yet: it is skipped, and
+stderr says so, as it does of a file in which there is nothing. The objects of all files are seen together, so an
+InferenceService finds its runtime and its connection.
 
 Without `--flavor` and `--kserve-version` only what is wrong on every cluster is found. Fields are held against a
 table of KServe 0.21; `--crd FILE` takes those of your own cluster instead. Of an LLMInferenceService the table

@@ -78,7 +78,7 @@ def test_sarif(files: Path) -> None:
 
 def test_github(files: Path) -> None:
     (files / "a,b.yaml").write_text(ERROR)
-    line = lint("--format", "github", "a,b.yaml", cwd=files).out
+    line = lint("--format", "github", "./a,b.yaml", cwd=files).out
     assert line.startswith("::error file=a%2Cb.yaml,line=4,col=")
     message = "model has no field 'arg': the API server drops it without a word; did you mean args?"
     assert line.endswith(f",title=unknown-field::{message}\n")
@@ -143,6 +143,24 @@ def test_fix_writes_the_file_and_keeps_its_mode(files: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert (files / "link.yaml").is_symlink()
     assert sorted(p.name for p in files.iterdir()) == ["error.yaml", "good.yaml", "link.yaml", "warning.yaml"]
+
+
+def test_fix_again_changes_nothing(files: Path) -> None:
+    lint("--fix", "error.yaml", cwd=files)
+    before = (files / "error.yaml").stat()
+    assert lint("--fix", "error.yaml", cwd=files).err == "0 errors, 0 warnings in 1 object of 1 file\n"
+    assert (files / "error.yaml").stat() == before
+
+
+def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:
+    files.chmod(0o555)
+    try:
+        done = modelcar("lint", "--fix", "error.yaml", cwd=files, wrap=without_rights())
+        assert done.code == 1
+        assert done.error == "error.yaml can't be written: Permission denied; lint it without --fix"
+        assert (files / "error.yaml").read_text() == ERROR
+    finally:
+        files.chmod(0o755)
 
 
 def test_fix_goes_on_until_nothing_is_left(files: Path) -> None:

@@ -12,7 +12,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.options import make_access, registry_options
-from modelcar.errors import UsageError
+from modelcar.errors import ModelcarError, UsageError
 
 if TYPE_CHECKING:
     from modelcar.kserve.fields import Fields
@@ -148,7 +148,10 @@ def _write(text: Text) -> None:
     from modelcar.cli.files import replace_file
 
     path = Path(text.name).resolve()
-    replace_file(path, text.data, path.stat().st_mode & 0o7777)
+    try:
+        replace_file(path, text.data, path.stat().st_mode & 0o7777)
+    except OSError as error:  # it names a file beside the one that the user knows
+        raise ModelcarError(f"{text.name} can't be written: {error.strerror}", "lint it without --fix") from error
 
 
 def _distinct(names: tuple[str, ...]) -> list[str]:

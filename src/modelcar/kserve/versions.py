@@ -100,6 +100,9 @@ LLM_KIND = {Version(0, 16): "v1alpha1", Version(0, 17): "v1alpha2"}
 VLLM_RUNTIME = Version(0, 20)
 """Since when KServe ships `kserve-vllmserver`; before, `kserve-huggingfaceserver` serves language models."""
 
+SEVERAL_IMAGES = Version(0, 20)
+"""Since when `storageUris` may name images (kserve PR 5470)."""
+
 IMAGE_VOLUME = Version(1, 33)
 """The first Kubernetes whose image volumes take a `subPath`: behind a gate until 1.34, on by default from 1.35."""
 

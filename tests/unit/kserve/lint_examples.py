@@ -121,6 +121,10 @@ EXAMPLES: dict[str, Example] = {
     "unknown-api-version": Example(service().replace("v1beta1", "v1beta2"), service()),
     "unknown-kind": Example(service().replace("kind: Inference", "kind: Infrence"), service()),
     "label-syntax": Example(service(labels="{a: a b}"), service(labels="{a.b/c: a_b, d: ''}")),
+    "key-unread": Example(
+        service(annotations="{serving.kserve.io/deployment-mode: Standard}"),
+        service(annotations="{serving.kserve.io/deploymentMode: Standard}"),
+    ),
     "name-syntax": Example(service(name="Granite"), service()),
     "name-length": Example(service(name="a" * 54), service(name="a" * 53, namespace="ns")),
     "name-host-length": Example(service(name="a" * 53, namespace="b" * 10), service(name="a" * 53, namespace="b" * 9)),
@@ -266,6 +270,11 @@ EXAMPLES: dict[str, Example] = {
     "strategy-knative": Example(
         service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: Serverless}"),
         service(predictor=_STRATEGY, annotations="{serving.kserve.io/deploymentMode: RawDeployment}"),
+    ),
+    "route-label": Example(
+        service(labels="{networking.knative.dev/visibility: cluster-local}"),
+        service(labels="{networking.kserve.io/visibility: cluster-local}"),
+        AI3,
     ),
     "route-without-auth": Example(
         service(labels=_EXPOSED),

@@ -36,7 +36,7 @@ def ids(text: str, aim: Aim = ANYWHERE) -> set[str]:
 
 RELEASED = """
 yaml-syntax file-too-large not-utf8 duplicate-key unknown-field missing-field wrong-type bad-quantity
-unknown-api-version unknown-kind label-syntax name-syntax name-length name-host-length name-form-length
+unknown-api-version unknown-kind label-syntax key-unread name-syntax name-length name-host-length name-form-length
 duplicate-object protected-namespace no-model storage-exclusive storage-uris uri-scheme uri-unknown image-reference
 image-short-name image-refused image-doubtful image-missing image-unchecked image-latest uri-credentials model-name
 env-blocked fetch-pull-secret native-scc connection-protocol connection-protocol-legacy connection-protocol-unknown
@@ -44,7 +44,7 @@ connection-managed pull-secret connection-keys connection-type connection-access
 secret-base64 runtime-format runtime-disabled runtime-none runtime-version runtime-container runtime-image
 runtime-label gpu-recommended template-parameter template-value gpu-tensor-parallel gpu-idle gpu-shm resource-name
 volume-missing gpu-limits request-over-limit min-over-max replicas-negative canary-count mode-word mode-legacy
-mode-knative progress-deadline progress-deadline-value strategy-knative route-without-auth dashboard-label
+mode-knative progress-deadline progress-deadline-value strategy-knative route-label route-without-auth dashboard-label
 dashboard-edit llm-version llm-container llm-fetch
 """
 """Ids that people ignore rules by: none goes, and none comes back for another mistake. New ones are added here."""
@@ -144,6 +144,16 @@ def test_types_of_collections() -> None:
     assert ids(service("resources: [],")) == {"wrong-type"}
     assert ids(service("env: [x],")) == {"wrong-type"}
     assert ids(service(annotations="[]")) == {"wrong-type"}
+
+
+@pytest.mark.parametrize("word", ['--limits={"image": 4}', '{"temperature": 0}', "[1, 2]", "a: b"])
+def test_json_among_arguments_needs_quotes(word: str) -> None:
+    text = f"{runtime().rstrip().replace(', }]', '')}\n      args:\n        - {word}\n"
+    head, _, tail = text.partition("  containers: [{name: kserve-container, image: quay.io/acme/vllm:1")
+    block = "  containers:\n    - name: kserve-container\n      image: quay.io/acme/vllm:1"
+    [finding] = found(head + block + tail)
+    assert (finding.rule, finding.fix) == ("wrong-type", "put all of it in single quotes")
+    assert not found((head + block + tail).replace(word, f"'{word}'"))
 
 
 def test_a_runtime_s_shared_memory_and_arguments_count() -> None:

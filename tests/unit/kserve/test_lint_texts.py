@@ -29,7 +29,8 @@ def only(data: bytes | str) -> Finding:
     [
         ("a: b\nc: [1, 2\nd: e\n", "yaml-syntax", 3, 2, "did not find expected ',' or ']'"),
         ("a:\n\tb: c\n", "yaml-syntax", 2, 1, "there is a tab, and YAML is indented by spaces"),
-        ("a: b\r\nc: 'd\r\n", "yaml-syntax", 3, 1, "unexpected end of stream"),
+        ("a: b\r\nc: 'd\r\n", "yaml-syntax", 2, 4, "unexpected end of stream while scanning a quoted scalar"),
+        ('a: b\nc: ["d]\ne: f\n', "yaml-syntax", 2, 5, "unexpected end of stream while scanning a quoted scalar"),
         ("ä: ö\nb: \x01\n", "yaml-syntax", 2, 4, "a character that YAML doesn't allow (#x0001)"),
         ("a: *b\n", "yaml-syntax", 1, 4, "the alias *b stands for something that no &anchor names"),
         ("a: &a [*a]\n", "yaml-syntax", 1, 8, "part of itself"),

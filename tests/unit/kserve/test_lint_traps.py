@@ -8,6 +8,7 @@ import pytest
 
 from modelcar.kserve.lint import Aim, Finding, Text, lint
 from modelcar.kserve.lint.catalog import rules
+from modelcar.kserve.versions import Flavor, Version
 from tests.unit.kserve.lint_examples import ANYWHERE, GPUS, SHM, runtime, secret, service
 
 CONNECTED = "{opendatahub.io/connections: c}"
@@ -58,6 +59,11 @@ def test_a_password_is_found_and_not_shown(uri: str) -> None:
 def test_an_empty_uri_is_none() -> None:
     for uri in ("''", "null"):
         assert {one.rule for one in found(service(uri=uri))} == {"no-model"}
+
+
+@pytest.mark.parametrize("word", ["--model_id=meta-llama/x", "--model-id', 'meta-llama/x", "--model=acme/granite"])
+def test_a_model_that_the_server_fetches_itself(word: str) -> None:
+    assert not found(service(f"args: ['{word}'],", uri=""))
 
 
 def test_an_oci_connection_brings_no_uri() -> None:
@@ -181,3 +187,75 @@ def test_a_volume_may_be_the_runtime_s() -> None:
     assert told(mounts + runtime(), "volume-missing")
     assert not told(mounts + brings, "volume-missing")
     assert not told(mounts, "volume-missing")  # the runtime isn't among the files
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("serving.knative.dev/progressDeadline", "did you mean serving.knative.dev/progress-deadline?"),
+        ("serving.knative.dev/progress-deadlin", "did you mean serving.knative.dev/progress-deadline?"),
+        ("serving.kserve.io/deploymentmode", "did you mean serving.kserve.io/deploymentMode?"),
+        ("opendatahub.io/connection", "did you mean opendatahub.io/connections?"),
+        ("opendatahub.io/enable-auth", "did you mean security.opendatahub.io/enable-auth?"),
+        ("networking.kserve.io/visibility", "it is read among the labels: move it there"),
+    ],
+)
+def test_an_annotation_that_nobody_reads(key: str, fix: str) -> None:
+    assert told(service(annotations=f"{{{key}: x}}"), "key-unread") == [f"nobody reads annotation {key}; {fix}"]
+
+
+def test_a_label_that_nobody_reads() -> None:
+    [message] = told(service(labels="{serving.kserve.io/deploymentMode: Standard}"), "key-unread")
+    assert message.endswith("it is read among the annotations: move it there")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["acme.io/connections", "opendatahub.io/something", "prometheus.io/port", "serving.kserve.io/enable-tag-routing",
+     "autoscaling.knative.dev/min-scale", "opendatahub.io/hardware-profile-name", "connections"],
+)  # fmt: skip
+def test_other_annotations_are_let_be(key: str) -> None:
+    assert not told(service(annotations=f"{{{key}: x}}"), "key-unread")
+
+
+def test_a_required_field_that_is_null_is_missing() -> None:
+    for text in (service().partition("spec:")[0] + "spec:\n  predictor:\n", service("env: [{name: , value: x}],")):
+        assert [one.rule for one in found(text)] == ["missing-field"]
+
+
+def test_the_containers_of_other_components() -> None:
+    wrong = "{containers: [{name: c, resources: {requests: {cpu: 2}, limits: {cpu: 1}}, env: [{name: PYTHONPATH}]}]}"
+    for part in ("transformer", "explainer"):
+        text = service().replace("spec: {", f"spec: {{{part}: {wrong}, ")
+        assert sorted(one.rule for one in found(text)) == ["env-blocked", "request-over-limit"]
+
+
+@pytest.mark.parametrize("name", ["${NAME}", "$NAME", "$(NAME)"])
+def test_what_will_be_filled_in_is_let_be(name: str) -> None:
+    assert not found(service(name=f"'{name}'"))
+
+
+def test_values_of_the_label_for_the_route() -> None:
+    [message] = told(service(labels="{networking.kserve.io/visibility: external}"), "route-label")
+    assert message.endswith("knows no 'external'; write exposed or cluster-local")
+    assert not told(service(labels="{networking.knative.dev/visibility: cluster-local}"), "route-label")
+
+
+def test_fetch_mode_reads_the_first_pull_secret_only() -> None:
+    uri = "oci+fetch://quay.io/acme/x:1"
+    several = service(uri=uri, predictor="imagePullSecrets: [{name: c}, {name: d}],")
+    [message] = told(several, "fetch-pull-secret")
+    assert message.startswith("2 imagePullSecrets, and oci+fetch:// reads the first only")
+    one = service(uri=uri, predictor="imagePullSecrets: [{name: c}],")
+    assert not told(one + secret("{.dockerconfigjson: '{}'}", "{}", PULL), "fetch-pull-secret")
+    old = secret("{.dockercfg: '{}'}", "{}", "type: kubernetes.io/dockercfg")
+    [message] = told(one + old, "fetch-pull-secret")
+    assert message.startswith("the Secret c isn't of type kubernetes.io/dockerconfigjson")
+
+
+def test_images_in_storage_uris_came_later() -> None:
+    text = service(predictor="storageUris: [{uri: 'oci://a.b/c:1', mountPath: /mnt/models}],", uri="")
+    assert not found(text)
+    for release, wrong in ((Version(0, 19), True), (Version(0, 20), False)):
+        rules_found = {one.rule for one in found(text, Aim(Flavor.KSERVE, release))}
+        assert ("storage-uris" in rules_found) is wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ def as_json(result: Result) -> dict[str, Any]:
 def as_github(findings: Sequence[Finding]) -> Iterator[str]:
     """Workflow commands, which GitHub shows at the lines of a change."""
     for found in findings:
-        place = f"file={_property(found.file)},line={found.line},col={found.column},title={_property(found.rule)}"
+        file = _property(posixpath.normpath(found.file))
+        place = f"file={file},line={found.line},col={found.column},title={_property(found.rule)}"
         yield f"::{found.severity} {place}::{_data(f'{found.message}; {found.fix or rules()[found.rule].fix}')}"
 
 

@@ -50,7 +50,8 @@ def parse(document: Document) -> None:
         before = document.text.encode()[: int(error.position)]  # libyaml counts bytes here, and characters elsewhere
         raise Unparsable(_reader_problem(error), len(before.decode(errors="ignore"))) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        unclosed = "end of stream" in (error.problem or "") and error.context_mark  # what began there doesn't end
+        mark = unclosed or error.problem_mark or error.context_mark
         offset = min(int(mark.index), len(document.text)) if mark else len(document.text)
         raise Unparsable(_problem(document, error, offset), offset) from error
 

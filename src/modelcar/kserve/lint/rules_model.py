@@ -10,9 +10,10 @@ from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.rules_connections import connection_of, kind_of
 from modelcar.kserve.lint.rules_uri import check_uri
 from modelcar.kserve.lint.service import CONNECTIONS, Service, Source, containers_of
-from modelcar.kserve.versions import Cluster, Flavor, Scheme
+from modelcar.kserve.versions import SEVERAL_IMAGES, Cluster, Flavor, Scheme
 
 _MOST_URIS = 10
+_DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
 
 
 def check_sources(service: Service, report: Report) -> None:
@@ -42,6 +43,9 @@ def _no_model(service: Service, model: Node, report: Report) -> None:
         for key in model.document.fields(model.index)
     ):
         return  # a misspelt one
+    words = [word.partition("=")[0].replace("_", "-") for word, _ in service.server.words] if service.server else []
+    if "--model-id" in words or "--model" in words:
+        return  # the server itself fetches it, as KServe's samples of huggingfaceserver do
     place = model.key("storageUri") or model
     if not service.item.annotation(CONNECTIONS):
         report.add("no-model", place, "no storageUri, storage or connection names a model")
@@ -64,10 +68,26 @@ def _scheme(service: Service, source: Source, word: str, report: Report) -> None
         except ModelcarError as error:
             report.add("uri-scheme", source.node, error.what, error.hint)
     predictor = service.predictor
-    if scheme is Scheme.FETCH and not service.llm and not (predictor and predictor.get("imagePullSecrets")):
-        report.add("fetch-pull-secret", source.node, "oci+fetch:// without imagePullSecrets")
+    if scheme is Scheme.FETCH and not service.llm and predictor is not None:
+        _fetch_secret(service, source, predictor.get("imagePullSecrets"), report)
     if scheme is Scheme.NATIVE and aim.openshift:
         report.add("native-scc", source.node, "oci+native:// needs a security context constraint that allows it")
+
+
+def _fetch_secret(service: Service, source: Source, listed: Node | None, report: Report) -> None:
+    """KServe reads the first pull secret only, and of one type only (KSERVE.md 1.4)."""
+    named = [*listed.elements()] if listed else []
+    if not named:
+        report.add("fetch-pull-secret", source.node, "oci+fetch:// without imagePullSecrets")
+        return
+    name = named[0].get("name")
+    secret = service.world.find("Secret", name.text, service.item.namespace) if name else None
+    written = secret.node.get("type") if secret else None
+    if name is not None and secret is not None and (written is None or written.text != _DOCKER_CONFIG):
+        report.add("fetch-pull-secret", name, f"the Secret {name.text} isn't of type {_DOCKER_CONFIG}")
+    elif len(named) > 1:
+        message = f"{len(named)} imagePullSecrets, and oci+fetch:// reads the first only"
+        report.add("fetch-pull-secret", named[1], message, "put all logins into the first one")
 
 
 def _several(service: Service, sources: list[Source], report: Report) -> None:
@@ -76,6 +96,12 @@ def _several(service: Service, sources: list[Source], report: Report) -> None:
         return
     if len(sources) > _MOST_URIS:
         report.add("storage-uris", listed, f"{len(sources)} storageUris, and {_MOST_URIS} are the most")
+    aim = service.world.aim
+    images = [source for source in sources if source.node.text.startswith("oci")]
+    release = Cluster(aim.flavor or Flavor.KSERVE, aim.kserve).release if aim.flavor or aim.kserve else None
+    if images and release is not None and release < SEVERAL_IMAGES:
+        message = f"oci:// in storageUris needs KServe {SEVERAL_IMAGES}, and this is for {release}"
+        report.add("storage-uris", images[0].node, message, "write storageUri, with one image")
     if len(sources) < 2:
         return
     paths = [posixpath.normpath(source.path.text if source.path else "/mnt/models") for source in sources]
@@ -102,7 +128,8 @@ def check_blocked(service: Service, report: Report) -> None:
         report.add("model-name", name, "model.name is set, and KServe refuses it", "take it out")
     servers = containers_of(service.predictor)
     own = service.server
-    for container in [*([own] if own else []), *(c for c in servers if own is None or c.node is not own.node)]:
+    servers = [*([own] if own else []), *(c for c in servers if own is None or c.node is not own.node)]
+    for container in servers + service.others:
         if blocked := container.variables.get("PYTHONPATH"):
             place = Node(container.node.document, blocked[0])
             report.add("env-blocked", place, "KServe refuses the variable PYTHONPATH", "take it out")

@@ -63,6 +63,24 @@ def check_deadline(service: Service, report: Report) -> None:
             report.add("progress-deadline-value", found, f"{found.text!r} is no duration", "write it as 30m or 1h30m")
 
 
+def check_visibility(service: Service, report: Report) -> None:
+    """Labels that decide on a route."""
+    if service.llm:
+        return
+    for key, words in _VISIBILITY.items():
+        found = service.item.meta("labels", key)
+        if found is None or not found.string or "$" in found.text:
+            continue
+        if found.text not in words:
+            report.add("route-label", found, f"{key} knows no {found.text!r}", f"write {' or '.join(words)}")
+        elif key == KNATIVE_VISIBILITY and service.mode() is Mode.STANDARD:
+            report.add("route-label", found, f"{key} does nothing in this mode", f"write {VISIBILITY}: {found.text}")
+
+
+VISIBILITY, KNATIVE_VISIBILITY = "networking.kserve.io/visibility", "networking.knative.dev/visibility"
+_VISIBILITY = {VISIBILITY: ("exposed", "cluster-local"), KNATIVE_VISIBILITY: ("cluster-local",)}
+
+
 def check_strategy(service: Service, report: Report) -> None:
     """A strategy of Deployments, which Knative hasn't."""
     if service.llm or service.mode() is not Mode.KNATIVE:

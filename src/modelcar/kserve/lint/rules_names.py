@@ -76,6 +76,66 @@ def _label(labels: bool, mapping: Node, report: Report) -> None:
 _is_key = lru_cache(1024)(names.is_qualified_name)
 
 
+def check_keys(item: Item, _world: World, report: Report) -> None:
+    """Labels and annotations that somebody would read if they were spelled right, or stood in the right place."""
+    metadata = item.node.get("metadata")
+    for kind in ("labels", "annotations"):
+        found = metadata.get(kind) if metadata else None
+        if found is None or found.document.kinds[found.index] != MAPPING:
+            continue
+        document = found.document
+        for key, _ in document.items(found.index):
+            if meant := _meant(kind, document.value(key)):
+                report.add("key-unread", Node(document, key), f"nobody reads {kind[:-1]} {document.value(key)}", meant)
+
+
+_LABELS = frozenset(
+    {"opendatahub.io/dashboard", "opendatahub.io/managed", "opendatahub.io/ootb", "opendatahub.io/genai-asset",
+     "networking.kserve.io/visibility", "networking.knative.dev/visibility"}
+)  # fmt: skip
+_ANNOTATIONS = frozenset(
+    {"openshift.io/display-name", "openshift.io/description", "opendatahub.io/display-name",
+     "opendatahub.io/description", "opendatahub.io/disabled", "opendatahub.io/connections",
+     "opendatahub.io/connection-path", "opendatahub.io/connection-hidden", "opendatahub.io/connection-type",
+     "opendatahub.io/connection-type-ref", "opendatahub.io/connection-type-protocol", "opendatahub.io/model-type",
+     "opendatahub.io/genai-use-case", "opendatahub.io/hardware-profile-name",
+     "opendatahub.io/hardware-profile-namespace", "opendatahub.io/hardware-profile-resource-version",
+     "opendatahub.io/accelerator-name", "opendatahub.io/template-name", "opendatahub.io/template-display-name",
+     "opendatahub.io/serving-runtime-scope", "opendatahub.io/recommended-accelerators",
+     "opendatahub.io/runtime-version", "opendatahub.io/apiProtocol", "opendatahub.io/modelServingSupport",
+     "security.opendatahub.io/enable-auth", "security.opendatahub.io/auth-proxy-type",
+     "serving.kserve.io/deploymentMode", "serving.kserve.io/autoscalerClass", "serving.kserve.io/stop",
+     "serving.kserve.io/server-type", "serving.knative.dev/progress-deadline",
+     "serving.knative.openshift.io/enablePassthrough", "haproxy.router.openshift.io/timeout"}
+)  # fmt: skip
+"""What KServe, Knative and OpenShift AI read (KSERVE.md 2 to 4a)."""
+
+
+@lru_cache(1024)
+def _meant(kind: str, name: str) -> str:
+    """What to do about a key of `labels` or `annotations` that nobody reads; empty where there is nothing."""
+    own, others = (_LABELS, _ANNOTATIONS) if kind == "labels" else (_ANNOTATIONS, _LABELS)
+    if name in own or not name.partition("/")[0].endswith(_DOMAINS):
+        return ""
+    if name in others:
+        return f"it is read among the {'annotations' if kind == 'labels' else 'labels'}: move it there"
+    folded = _folded(name.rpartition("/")[2])
+    for known in sorted(own):
+        if _folded(known.rpartition("/")[2]) == folded:
+            return f"did you mean {known}?"
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sorted(own), 1, 0.93)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+_DOMAINS = ("kserve.io", "knative.dev", "opendatahub.io", "openshift.io")
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(".", "")
+
+
 def check_same(world: World, report: Report) -> None:
     """Two objects of one name."""
     for group in world.same():
@@ -88,4 +148,4 @@ def check_same(world: World, report: Report) -> None:
 
 
 def _placeholder(text: str) -> bool:
-    return "${" in text or "$(" in text or "{{" in text
+    return "$" in text or "{{" in text

@@ -86,7 +86,8 @@ def check_amounts(service: Service, report: Report) -> None:
     """Requests against limits, in each container."""
     containers = containers_of(service.predictor)
     server = service.server
-    for container in [*containers, *([server] if server and server.node is service.model else [])]:
+    own = [server] if server and server.node is service.model else []
+    for container in [*containers, *own, *service.others]:
         check_container(container, report)
 
 
@@ -97,7 +98,7 @@ def check_container(container: Container, report: Report) -> None:
         if "/" not in name and name not in _NATIVE and not name.startswith("hugepages-") and "${" not in name:
             fix = "write nvidia.com/gpu, or what the nodes call it" if "gpu" in name.lower() else ""
             report.add("resource-name", key, f"Kubernetes has no resource {name[:80]!r}", fix)
-        elif is_gpu(name) and (amount := _amount(value.text)) is not None and amount % 1:
+        elif is_gpu(name) and (amount := _amount(value.text)) is not None and amount != amount.to_integral_value():
             report.add("bad-quantity", value, f"{name}: {value.text!r}: devices are counted whole", "write 1 or more")
     for name, (key, value) in requests.items():
         limit = limits.get(name)

@@ -22,8 +22,9 @@ from modelcar.kserve.lint.rules_modes import (
     check_llm,
     check_mode,
     check_strategy,
+    check_visibility,
 )
-from modelcar.kserve.lint.rules_names import check_labels, check_names, check_same
+from modelcar.kserve.lint.rules_names import check_keys, check_labels, check_names, check_same
 from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas, check_volumes
 from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
 from modelcar.kserve.lint.schema import Checker
@@ -43,7 +44,8 @@ _OTHERS = frozenset(
 """KServe's kinds that lint passes over (KSERVE.md 5)."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
-    check_volumes, check_mode, check_deadline, check_strategy, check_dashboard, check_llm,
+    check_volumes, check_mode, check_deadline, check_strategy, check_visibility, check_dashboard,
+    check_llm,
 )  # fmt: skip
 
 
@@ -241,6 +243,7 @@ def _apply_rules(world: World, report: Report, more: Callable[[Service, Report],
     for item in world.items:
         check_names(item, world, report)
         check_labels(item, world, report)
+        check_keys(item, world, report)
         if item.kind == "Secret":
             check_secret(item, world, report)
         elif item.kind == "Template":

@@ -144,7 +144,9 @@ class _Walk:
         if fields is None and type_.name != "any" and type_.name != "{}":
             self._wrong(node, type_, name, "an object")
             return
+        required = () if self._partial else type_.required
         keys: set[str] = set()
+        empty: list[str] = []  # the API server drops what is null
         key, end = node + 1, after[node]
         while key < end:
             value = after[key]
@@ -152,6 +154,8 @@ class _Walk:
             if text in keys:
                 self._add("duplicate-key", key, f"{text!r} stands here twice: kubectl takes one of them, or none")
             keys.add(text)
+            if text in required and kinds[value] == PLAIN and document.type(value) == "null":
+                empty.append(text)
             if fields is not None:
                 word = fields.get(text)
                 if word is not None:
@@ -164,8 +168,8 @@ class _Walk:
             elif inner is None or inner.name != _TEXT or not self._is_text(value):
                 waiting.append((value, inner or type_, text))
             key = after[value]
-        if type_.required and not self._partial and not keys.issuperset(type_.required) and "<<" not in keys:
-            missing = [wanted for wanted in type_.required if wanted not in keys]
+        if required and (empty or not keys.issuperset(required)) and "<<" not in keys:
+            missing = [wanted for wanted in required if wanted not in keys or wanted in empty]
             self._add("missing-field", node, f"{name or _kind_of(type_.name)} lacks {', '.join(missing)}")
 
     def _is_text(self, node: int) -> bool:
@@ -234,6 +238,8 @@ class _Walk:
         fix, edit = "", None
         if wanted == _TEXT and document.kinds[node] == PLAIN and node not in document.tags:
             fix, edit = f"write {quoted(text)}", self._edit(node, quoted(text))
+        elif wanted == _TEXT and document.kinds[node] in (MAPPING, SEQUENCE):
+            fix = "put all of it in single quotes"
         elif wanted in ("integer", "boolean", "number") and document.kinds[node] == QUOTED:
             right = plain_type(text) == wanted and node not in document.tags
             if right:

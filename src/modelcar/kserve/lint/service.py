@@ -58,7 +58,9 @@ class Container:
         for argument in self.arguments:
             text = argument.text
             found += [(word, argument) for word in _split(text)] if is_script else [(text, argument)]
-            is_script = _SCRIPT.fullmatch(text) is not None and found[0][0].rpartition("/")[2] in _SHELLS
+            is_script = (
+                text[-1:] == "c" and _SCRIPT.fullmatch(text) is not None and found[0][0].rpartition("/")[2] in _SHELLS
+            )
         return found
 
     @cached_property
@@ -172,6 +174,13 @@ class Service:
             return None
         containers = containers_of(self.runtime.node.get("spec"))
         return next((c for c in containers if c.name == "kserve-container"), None)
+
+    @cached_property
+    def others(self) -> list[Container]:
+        """The containers of an InferenceService's other components."""
+        spec = None if self.llm else self.item.node.get("spec")
+        parts = [spec.get(name) for name in ("transformer", "explainer")] if spec else []
+        return [container for part in parts for container in containers_of(part)]
 
     @cached_property
     def servers(self) -> list[Container]:
