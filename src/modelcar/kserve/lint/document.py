@@ -226,19 +226,23 @@ class Node:
         """Where it ends."""
         return self.document.ends[self.index]
 
-    def get(self, *path: str) -> Node | None:
-        """The node at a path of keys, None where there is none or it is null. The first of equal keys counts."""
-        node = self
+    def get(self, key: str) -> Node | None:
+        """The value of a key, None where there is none or it is null. The first of equal keys counts."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self.document.fields(self.index)
+        found = fields.get(key)
+        if isinstance(found, int):
+            found = fields[key] = self._child(found)
+        return found
+
+    def at(self, *path: str) -> Node | None:
+        """The node at a path of keys, None where there is none or it is null."""
+        node: Node | None = self
         for key in path:
-            fields = node._fields
-            if fields is None:
-                fields = node._fields = node.document.fields(node.index)
-            found = fields.get(key)
-            if isinstance(found, int):
-                found = fields[key] = node._child(found)
-            if found is None:
+            if node is None:
                 return None
-            node = found
+            node = node.get(key)
         return node
 
     def _child(self, index: int) -> Node | None:

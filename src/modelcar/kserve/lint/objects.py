@@ -57,11 +57,11 @@ class Item:
     @property
     def title(self) -> Node:
         """Where findings about its name go."""
-        return self.node.get("metadata", "name") or self.node.get("metadata") or self.node
+        return self.node.at("metadata", "name") or self.node.get("metadata") or self.node
 
     def meta(self, part: str, key: str) -> Node | None:
         """A label or annotation: `part` is `labels` or `annotations`."""
-        return self.node.get("metadata", part, key)
+        return self.node.at("metadata", part, key)
 
     def annotation(self, key: str) -> str:
         """An annotation's text; empty where there is none."""
@@ -146,7 +146,7 @@ def item_of(node: Node, template: bool, patch: bool) -> Item | None:
     kind, api = node.get("kind"), node.get("apiVersion")
     if kind is None or not kind.string:
         return None
-    name, namespace = node.get("metadata", "name"), node.get("metadata", "namespace")
+    name, namespace = node.at("metadata", "name"), node.at("metadata", "namespace")
     return Item(
         node,
         api.string if api else "",

@@ -75,15 +75,15 @@ def protocol_of(item: Item) -> str:
 
 def value_of(item: Item, key: str) -> Node | None:
     """Where a Secret's key stands, in clear or encoded."""
-    return item.node.get("stringData", key) or item.node.get("data", key)
+    return item.node.at("stringData", key) or item.node.at("data", key)
 
 
 def clear(item: Item, key: str) -> str:
     """A Secret's value, decoded where it is encoded; empty where it can't be read."""
-    found = item.node.get("stringData", key)
+    found = item.node.at("stringData", key)
     if found is not None:
         return found.text
-    found = item.node.get("data", key)
+    found = item.node.at("data", key)
     if found is None:
         return ""
     try:

@@ -133,6 +133,6 @@ def check_blocked(service: Service, report: Report) -> None:
         if blocked := container.variables.get("PYTHONPATH"):
             place = Node(container.node.document, blocked[0])
             report.add("env-blocked", place, "KServe refuses the variable PYTHONPATH", "take it out")
-    canaries = service.item.node.get("spec", "canary")
+    canaries = service.item.node.at("spec", "canary")
     if canaries is not None and len([*canaries.elements()]) > 3:
         report.add("canary-count", canaries, f"{len([*canaries.elements()])} canaries, and 3 are the most")

@@ -27,7 +27,7 @@ def check_names(item: Item, world: World, report: Report) -> None:
             report.add("name-syntax", found, f"{item.kind} {found.text!r}: that is no name of an object")
     protected = names.PROTECTED_NAMESPACES | world.aim.protected
     if item.namespace in protected and (item.kind in _SERVICES or is_runtime(item)):
-        place = item.node.get("metadata", "namespace") or item.title
+        place = item.node.at("metadata", "namespace") or item.title
         report.add("protected-namespace", place, f"the namespace {item.namespace} belongs to an operator")
 
 

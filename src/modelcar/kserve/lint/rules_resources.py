@@ -22,7 +22,7 @@ def check_gpus(service: Service, report: Report) -> None:
     servers = service.servers
     found = next((gpus for server in servers if (gpus := server.gpus) is not None), None)
     tensor = service.option_value(*_TENSOR)
-    parallelism = service.item.node.get("spec", "parallelism") if service.llm else None
+    parallelism = service.item.node.at("spec", "parallelism") if service.llm else None
     if parallelism is not None and tensor is None:
         own = parallelism.get("tensor")
         tensor = (own or parallelism, own.text if own else "")
@@ -58,7 +58,7 @@ def _has_workers(service: Service) -> bool:
     """Whether other Pods bring GPUs too."""
     specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
     several = any(spec is not None and spec.get("workerSpec") is not None for spec in specs)
-    return several or (service.llm and service.item.node.get("spec", "worker") is not None)
+    return several or (service.llm and service.item.node.at("spec", "worker") is not None)
 
 
 def _profile(service: Service) -> bool:
@@ -70,7 +70,7 @@ def _profile(service: Service) -> bool:
 def _is_vllm(service: Service) -> bool:
     if service.llm:
         return True
-    written = service.model.get("modelFormat", "name") if service.model else None
+    written = service.model.at("modelFormat", "name") if service.model else None
     return written is not None and written.text.lower() == "vllm"
 
 

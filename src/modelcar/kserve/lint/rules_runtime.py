@@ -42,7 +42,7 @@ def check_runtime_of(service: Service, report: Report) -> None:
     model = service.model
     if service.llm or model is None or service.item.patch:
         return
-    written = model.get("modelFormat", "name")
+    written = model.at("modelFormat", "name")
     is_model = service.predictor is not None and service.predictor.get("model") is not None
     if is_model and written is None and service.runtime_name is None:
         report.add("runtime-none", model, "neither modelFormat nor runtime is named")
@@ -56,14 +56,14 @@ def check_runtime_of(service: Service, report: Report) -> None:
 
 
 def _disabled(runtime: Item, named: Node | None, report: Report) -> None:
-    disabled = runtime.node.get("spec", "disabled")
+    disabled = runtime.node.at("spec", "disabled")
     if disabled is not None and disabled.type == "boolean" and is_true(disabled.text) and named is not None:
         report.add("runtime-disabled", named, f"{runtime.kind} {runtime.name} is disabled")
 
 
 def _format(runtime: Item, model_format: Node | None, report: Report) -> None:
     """KServe compares the name, and where a version is given, both (`RuntimeSupportsModel`)."""
-    listed = runtime.node.get("spec", "supportedModelFormats")
+    listed = runtime.node.at("spec", "supportedModelFormats")
     supported = [
         (name.text, element.get("version"))
         for element in (listed.elements() if listed else ())

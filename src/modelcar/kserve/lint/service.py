@@ -93,7 +93,7 @@ class Container:
         return self._amounts("requests")
 
     def _amounts(self, part: str) -> dict[str, tuple[Node, Node]]:
-        found = self.node.get("resources", part)
+        found = self.node.at("resources", part)
         return {key.text: (key, value) for key, value in found.pairs()} if found else {}
 
     @cached_property
@@ -141,7 +141,7 @@ class Service:
 
     def _model(self) -> Node | None:
         if self.llm:
-            return self.item.node.get("spec", "model")
+            return self.item.node.at("spec", "model")
         names = (self.predictor.get(name) for name in MODEL_SERVERS) if self.predictor else ()
         return next((found for found in names if found is not None and found.type == "object"), None)
 
@@ -190,7 +190,7 @@ class Service:
     def annotations(self) -> Iterator[Node]:
         """The mappings of annotations that reach the workload."""
         for found in (
-            self.item.node.get("metadata", "annotations"),
+            self.item.node.at("metadata", "annotations"),
             self.predictor and self.predictor.get("annotations"),
         ):
             if isinstance(found, Node):
