@@ -173,7 +173,7 @@ def check_before_deploying(
     except (Denied, NetworkError) as error:
         if how is ImageCheck.REQUIRE:
             raise
-        return replace(nothing, unchecked=error.what)
+        return replace(nothing, unchecked=str(error))
     except NotFound as error:
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise

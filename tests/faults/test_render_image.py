@@ -288,6 +288,7 @@ def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fa
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{place}"
     assert f"warning: whether KServe will take {place} is not checked" in done.err
+    assert (f"; modelcar login {registry.host}; it is written as it was given" in done.err) is (code == 4)
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")
 
