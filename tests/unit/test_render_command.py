@@ -193,7 +193,8 @@ def test_s3_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 def test_settings_and_the_environment_give_flags_too(tmp_path: Path) -> None:
     (tmp_path / "modelcar.toml").write_text('[render]\nnamespace = "mine"\nenv = ["A=1"]\n')
-    done = modelcar("render", "quay.io/a/b:1", "--flavor", "kserve", cwd=tmp_path, env={"MODELCAR_RENDER_NAME": "x"})
+    call = ("render", "quay.io/a/b:1", "--flavor", "kserve", "--image-check", "off")
+    done = modelcar(*call, cwd=tmp_path, env={"MODELCAR_RENDER_NAME": "x"})
     (service,) = yaml.safe_load_all(done.out)
     assert service["metadata"] == {"name": "x", "namespace": "mine"}
     assert service["spec"]["predictor"]["model"]["env"] == [{"name": "A", "value": "1"}]
