@@ -248,6 +248,7 @@ def _look(
         platforms=tuple(map(str, head.platforms)),
         is_pinned=location.digest is not None or location.is_path,
         tag=location.tag,
+        name=asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
         no_model=why if facts is None and not served(None, _model_files(tree)).format else "",
