@@ -197,6 +197,7 @@ def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) 
     done = render(place)
     assert done.code == 0
     assert ": KServe runs a shell line in it, and there is no sh, ln, sleep" in done.err
+    assert ": it can go by oci+native:// or oci+fetch://: say --kserve-version" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (6, "")
     assert "there is no sh" in done.error
