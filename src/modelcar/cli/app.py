@@ -6,33 +6,54 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterable, Iterator, MutableMapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from modelcar.cli.build import build
-from modelcar.cli.cat import cat
-from modelcar.cli.check import check
-from modelcar.cli.completion import completion
-from modelcar.cli.containerfile import containerfile
-from modelcar.cli.copy import copy
-from modelcar.cli.diff import diff
-from modelcar.cli.fit import fit
-from modelcar.cli.inspect import inspect
-from modelcar.cli.lint import lint
-from modelcar.cli.login import login, logout
-from modelcar.cli.ls import ls
-from modelcar.cli.plan import plan
-from modelcar.cli.pull import pull
-from modelcar.cli.render import render
-from modelcar.cli.verify import verify
 from modelcar.errors import Interrupted, ModelcarError, UsageError
 from modelcar.settings import FILE, read_settings
 
+_COMMANDS = (
+    "build", "plan", "containerfile", "ls", "cat", "pull", "inspect", "diff", "check", "fit", "copy", "verify", "lint",
+    "render", "login", "logout", "completion",
+)  # fmt: skip
+_HOMES = {"logout": "login"}
+"""Modules that aren't called as their command is."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name. Each is imported when it is asked for: all of them would take longer than many a call."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if command is None:
+            command = getattr(import_module(f"modelcar.cli.{_HOMES.get(name, name)}"), name)
+            self._commands[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+
+@click.group(
+    commands=_Commands(_COMMANDS), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -51,25 +72,6 @@ def app(context: click.Context, config: Path) -> None:
     if named and not config.exists():
         raise UsageError(f"{config} doesn't exist")
     context.default_map = _defaults(config)
-
-
-app.add_command(build)
-app.add_command(plan)
-app.add_command(containerfile)
-app.add_command(ls)
-app.add_command(cat)
-app.add_command(pull)
-app.add_command(inspect)
-app.add_command(diff)
-app.add_command(check)
-app.add_command(fit)
-app.add_command(copy)
-app.add_command(verify)
-app.add_command(lint)
-app.add_command(render)
-app.add_command(login)
-app.add_command(logout)
-app.add_command(completion)
 
 
 def main() -> NoReturn:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from modelcar.cli.options import access_options, make_access, notes
+from modelcar.cli.options import access_options, make_access
+from modelcar.cli.progress import notes
 
 
 @click.command(short_help="Print a file of an image.")

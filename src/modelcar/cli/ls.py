@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes, text_or_json
+from modelcar.cli.options import access_options, make_access, text_or_json
+from modelcar.cli.progress import notes
 
 if TYPE_CHECKING:
     from modelcar.image import ImageFile, ImageTree

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from modelcar.errors import UsageError
-from modelcar.events import Event, Waiting, Warned
 from modelcar.settings import Access
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -199,15 +197,6 @@ def make_access(ca_file: Path | None, plain_http: bool, authfile: Path | None) -
     return Access(ca_file, plain_http, authfile)
 
 
-def notes(event: Event) -> None:
-    """The listener of commands that only read: what is worth knowing, on standard error."""
-    match event:
-        case Warned(message):
-            click.echo(f"note: {message}", err=True)
-        case Waiting(what, why, seconds):
-            click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
-
-
 def _apply(command: F, *options: Callable[[F], F]) -> F:
     for option in reversed(options):
         command = option(command)
@@ -215,16 +204,7 @@ def _apply(command: F, *options: Callable[[F], F]) -> F:
 
 
 def _set_up_log(_context: click.Context, _parameter: click.Parameter, value: int) -> None:
-    """Show each request. Only our own loggers: those of libraries know nothing of secrets."""
     if value:
-        log = logging.getLogger("modelcar")
-        log.addHandler(_Stderr())
-        log.setLevel(logging.DEBUG)
+        from modelcar.cli.log import show_requests
 
-
-class _Stderr(logging.Handler):
-    """Lines on what is stderr at the time: a live area that is shown there makes room for them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
-        click.echo(record.getMessage(), err=True)
+        show_requests()

@@ -36,6 +36,15 @@ def listener(format: str, *, quiet: bool) -> Iterator[Listener]:
         yield _Lines()
 
 
+def notes(event: Event) -> None:
+    """The listener of commands that only read: what is worth knowing, on standard error."""
+    match event:
+        case events.Warned(message):
+            click.echo(f"note: {message}", err=True)
+        case events.Waiting(what, why, seconds):
+            click.echo(f"{what}: {why}; trying again in {seconds} s", err=True)
+
+
 def _as_json(event: Event) -> None:
     click.echo(json.dumps(event.as_dict(), ensure_ascii=False))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from modelcar.cli import show
-from modelcar.cli.options import access_options, make_access, notes, of_platform
+from modelcar.cli.options import access_options, make_access, of_platform
+from modelcar.cli.progress import notes
 
 
 @click.command(short_help="Write an image's model files into a folder.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from modelcar.errors import UsageError
@@ -46,7 +46,7 @@ class Fields:
 
 def load_fields() -> Fields:
     """The table that modelcar brings: `scripts/fields.py` says what it is made of."""
-    text = resources.files("modelcar.kserve").joinpath("fields.json").read_bytes()
+    text = Path(__file__).with_name("fields.json").read_bytes()
     table = json.loads(text)
     required = {name: tuple(keys) for name, keys in table["required"].items()}
     return Fields(table["kinds"], table["types"], required, frozenset(table["open"]))

@@ -136,6 +136,22 @@ class Document:
                     found += self._own(part)
         return found
 
+    def fields(self, node: int) -> dict[str, Any]:
+        """The values of a mapping by the keys' texts, aliases not followed; empty for what is none."""
+        found: dict[str, Any] = {}
+        kinds, after, text, starts, ends = self.kinds, self.after, self.text, self.starts, self.ends
+        key, end = node + 1, after[node] if kinds[node] == MAPPING else 0
+        while key < end:
+            name = text[starts[key] : ends[key]] if kinds[key] == PLAIN else self.value(key)
+            value = after[key]
+            if name not in found:
+                found[name] = value
+            key = after[value]
+        if "<<" in found:
+            for key, value in reversed(self.items(node)):
+                found[self.value(key)] = value
+        return found
+
     def _own(self, mapping: int) -> Iterator[tuple[int, int]]:
         node, end, after = mapping + 1, self.after[mapping], self.after
         while node < end:
@@ -173,13 +189,12 @@ class Document:
 class Node:
     """One node of a document with a reader's comfort: rules look at objects through it."""
 
-    __slots__ = ("_children", "_fields", "document", "index")
+    __slots__ = ("_fields", "document", "index")
 
     def __init__(self, document: Document, index: int) -> None:
         self.document = document
         self.index = index
-        self._fields: dict[str, int] | None = None
-        self._children: dict[str, Node | None] | None = None
+        self._fields: dict[str, int | Node | None] | None = None  # numbers become nodes when they are asked for
 
     @property
     def type(self) -> str:
@@ -211,42 +226,30 @@ class Node:
         """Where it ends."""
         return self.document.ends[self.index]
 
-    def fields(self) -> dict[str, int]:
-        """Of a mapping, the values by the keys' texts; the first of equal keys counts."""
-        if self._fields is None:
-            self._fields = {}
-            document = self.document
-            if document.kinds[self.index] == MAPPING:
-                text, kinds, starts, ends = document.text, document.kinds, document.starts, document.ends
-                for key, value in document.items(self.index):
-                    name = text[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(key)
-                    self._fields.setdefault(name, value)
-        return self._fields
-
     def get(self, *path: str) -> Node | None:
-        """The node at a path of keys, None where there is none or it is null."""
-        node: Node | None = self
+        """The node at a path of keys, None where there is none or it is null. The first of equal keys counts."""
+        node = self
         for key in path:
-            if node is None:
+            fields = node._fields
+            if fields is None:
+                fields = node._fields = node.document.fields(node.index)
+            found = fields.get(key)
+            if isinstance(found, int):
+                found = fields[key] = node._child(found)
+            if found is None:
                 return None
-            children = node._children
-            if children is None:
-                children = node._children = {}
-            if key not in children:
-                children[key] = node._child(key)
-            node = children[key]
+            node = found
         return node
 
-    def _child(self, key: str) -> Node | None:
-        fields = self._fields
-        found = (self.fields() if fields is None else fields).get(key)
-        if found is None or (self.document.kinds[found] == PLAIN and self.document.type(found) == "null"):
-            return None
-        return Node(self.document, found)
+    def _child(self, index: int) -> Node | None:
+        document = self.document
+        index = document.followed(index)
+        is_null = document.kinds[index] == PLAIN and document.type(index) == "null"
+        return None if is_null else Node(document, index)
 
     def forget(self) -> None:
         """Let go of what was looked up: it is looked up again where it is asked for."""
-        self._fields = self._children = None
+        self._fields = None
 
     def key(self, name: str) -> Node | None:
         """The node of a key itself."""

@@ -64,7 +64,7 @@ class _Builder:
         self._open: list[int] = []
 
     def run(self) -> None:
-        document, text, open_ = self._document, self._document.text, self._open
+        document, text = self._document, self._document.text
         kinds, starts, ends, after = document.kinds, document.starts, document.ends, document.after
         scalar: Any = events.ScalarEvent
         next_event: Callable[[], Any] = CParser(text).get_event
@@ -74,6 +74,7 @@ class _Builder:
             events.MappingEndEvent: self._end,
             events.SequenceEndEvent: self._end,
             events.AliasEvent: self._alias,
+            events.DocumentStartEvent: self._document_start,
             events.DocumentEndEvent: self._document_end,
         }.get
         for event in iter(next_event, None):
@@ -92,8 +93,6 @@ class _Builder:
             else:
                 document.values[len(kinds)] = value
                 kinds.append(OTHER)
-            if not open_:
-                document.roots.append(len(kinds) - 1)
             starts.append(start)
             ends.append(end)
             after.append(len(kinds))
@@ -108,11 +107,9 @@ class _Builder:
     def _start(self, event: Any) -> None:
         document = self._document
         node = len(document.kinds)
-        if not self._open:
-            document.roots.append(node)
-        elif len(self._open) >= _DEEPEST:
+        if len(self._open) >= _DEEPEST:
             raise Unparsable(f"nested deeper than {_DEEPEST} levels", event.start_mark.index)
-        elif node > _MOST:
+        if node > _MOST:
             raise Unparsable(f"more than {_MOST:,} values", event.start_mark.index)
         self._open.append(node)
         document.kinds.append(MAPPING if event.__class__ is events.MappingStartEvent else SEQUENCE)
@@ -139,6 +136,9 @@ class _Builder:
         document.ends.append(event.end_mark.index)
         document.after.append(node + 1)
         document.aliases[node] = target
+
+    def _document_start(self, _event: Any) -> None:
+        self._document.roots.append(len(self._document.kinds))
 
     def _document_end(self, _event: Any) -> None:
         self._anchors.clear()

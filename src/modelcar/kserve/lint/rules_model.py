@@ -45,7 +45,7 @@ def check_sources(service: Service, report: Report) -> None:
         _several(service, [source for source in sources if source.node != own], report)
     if not sources and model is not None and not service.item.patch:
         connected = service.item.annotation(CONNECTIONS) or model.get("storage")
-        misspelt = any(key.lower().startswith("storage") for key in model.fields())
+        misspelt = any(key.lower().startswith("storage") for key in model.document.fields(model.index))
         if not connected and not misspelt and not containers_of(predictor):
             report.add("no-model", model, "no storageUri, storage or connection names a model")
 

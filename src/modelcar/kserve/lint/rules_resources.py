@@ -81,9 +81,11 @@ def check_amounts(service: Service, report: Report) -> None:
 
 def check_container(container: Container, report: Report) -> None:
     """A container's requests against its limits."""
-    limits, requests = container.amounts("limits"), container.amounts("requests")
+    limits, requests = container.limits, container.requests
     for name, (key, value) in requests.items():
         limit = limits.get(name)
+        if limit is not None and limit[1].text == value.text:
+            continue
         if is_gpu(name):
             if limit is None or _amount(limit[1].text) != _amount(value.text):
                 has = f"limits say {limit[1].text}" if limit else "limits say nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
 from modelcar.kserve.lint.document import OTHER, Document, Node
 from modelcar.kserve.lint.findings import Report
@@ -73,7 +74,7 @@ def _labels(service: Service, runtime: Item, report: Report) -> None:
         return
     texts = [node.text for node in server.arguments]
     texts += [server.node.document.value(value) for _, value in server.variables.values()]
-    wanted = {found for text in texts for found in _LABEL.findall(text)}
+    wanted = {found for text in texts if "{{" in text for found in _LABEL.findall(text)}
     for name in sorted(wanted):
         if service.item.meta("labels", name) is None:
             message = f"the runtime {runtime.name} uses the label {name}, and {service.item.name} has none"
@@ -81,17 +82,25 @@ def _labels(service: Service, runtime: Item, report: Report) -> None:
 
 
 def _accelerator(service: Service, runtime: Item, report: Report) -> None:
-    server = service.server
-    found = server.gpus if server else None
-    try:
-        recommended = json.loads(runtime.annotation("opendatahub.io/recommended-accelerators") or "[]")
-    except (ValueError, RecursionError):
+    found = service.server.gpus if service.server else None
+    recommended = _names(runtime.annotation("opendatahub.io/recommended-accelerators")) if found else ()
+    if not found or not recommended or found[1] in recommended:
         return
-    if found and isinstance(recommended, list) and recommended and found[1] not in recommended:
-        if any(isinstance(name, str) and found[1].partition("/")[0] == name.partition("/")[0] for name in recommended):
-            return  # a part of a device of the same maker: MIG
-        names = ", ".join(map(str, recommended))
-        report.add("gpu-recommended", found[0], f"the runtime {runtime.name} is made for {names}, not for {found[1]}")
+    maker = found[1].partition("/")[0]
+    if any(maker == name.partition("/")[0] for name in recommended):
+        return  # a part of a device of the same maker: MIG
+    names = ", ".join(recommended)
+    report.add("gpu-recommended", found[0], f"the runtime {runtime.name} is made for {names}, not for {found[1]}")
+
+
+@lru_cache(64)
+def _names(text: str) -> tuple[str, ...]:
+    """A list of names in JSON; empty for anything else."""
+    try:
+        names = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def check_runtime(item: Item, _world: World, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelcar.kserve.fields import Fields, load_fields
@@ -26,8 +26,9 @@ LARGEST = 10_000_000
 
 _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
-_BLOCK = re.compile(r"(?:^[ \t]*|[:-][ \t]+|[\[,{][ \t]*)(?:\{\{|\{%)", re.MULTILINE)
-"""A template's block that isn't in quotes."""
+_BLOCK = re.compile(r"\{[{%]")
+_BEFORE_BLOCK = re.compile(r"(?:^|[:-][ \t]|[\[,{])[ \t]*\Z")
+"""What stands in a line before a template's block that isn't in quotes."""
 _OTHERS = frozenset(
     {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
      "LocalModelNodeGroup", "TrainedModel"}
@@ -127,22 +128,34 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
         report.add_at("not-utf8", document, len(document.text), message)
         return None
     document = Document(text.name, content)
-    blocks = "{{" in content or "{%" in content
-    found = _HELM.search(content) if blocks else None
-    if found is None:
+    helm = _HELM.search(document.text)
+    offset = helm.start() if helm else None
+    if offset is None:
+        block = next(_blocks(document.text), None)
         try:
             parse(document)
         except Unparsable as error:
-            found = _BLOCK.search(document.text) if blocks else None
-            if found is None:
+            if block is None:
                 report.add_at("yaml-syntax", document, error.offset, error.what)
                 return None
-    offset = found.start() if found else _block_at(document) if blocks and _BLOCK.search(document.text) else None
+            offset = block
+        else:
+            offset = _block_at(document) if block is not None else None
     if offset is None:
         return document
     line, _ = document.position(offset)
     result.notes.append(f"{text.name}: skipped: not YAML yet, but a template, by the block at line {line}")
     return None
+
+
+def _blocks(text: str) -> Iterator[int]:
+    """Where a template's blocks begin that aren't in quotes."""
+    for found in _BLOCK.finditer(text):
+        start = found.start()
+        line = text.rfind("\n", 0, start) + 1
+        line = max(text.rfind("\r", line, start) + 1, line)
+        if _BEFORE_BLOCK.search(text[line:start]):
+            yield start
 
 
 def _block_at(document: Document) -> int | None:

@@ -125,7 +125,7 @@ class _Walk:
     def _mapping(self, node: int, type_: _Type, name: str) -> None:
         document, kinds, after = self._document, self._document.kinds, self._document.after
         whole, starts, ends = document.text, document.starts, document.ends
-        fields, inner = type_.fields, type_.inner
+        fields, inner, waiting = type_.fields, type_.inner, self._waiting
         if fields is None and type_.name != "any" and type_.name != "{}":
             self._wrong(node, type_, name, "an object")
             return
@@ -140,26 +140,25 @@ class _Walk:
             if fields is not None:
                 word = fields.get(text)
                 if word is not None:
-                    self._value(value, self._checker.type_of(word), text)
+                    if word != _TEXT or not self._is_text(value):
+                        waiting.append((value, self._checker.type_of(word), text))
                 elif text == "<<" and kinds[key] == PLAIN:
                     self._merged(value, type_)
                 else:
                     self._unknown(node, key, text, type_, name)
-            else:
-                self._value(value, inner or type_, text)
+            elif inner is None or inner.name != _TEXT or not self._is_text(value):
+                waiting.append((value, inner or type_, text))
             key = after[value]
         if type_.required and not self._partial and not keys.issuperset(type_.required) and "<<" not in keys:
             missing = [wanted for wanted in type_.required if wanted not in keys]
             self._add("missing-field", node, f"{name or _kind_of(type_.name)} lacks {', '.join(missing)}")
 
-    def _value(self, value: int, type_: _Type, name: str) -> None:
-        """A field's value: what is plainly right needn't wait."""
-        kind = self._document.kinds[value]
-        if type_.name == _TEXT and kind <= OTHER and value not in self._document.tags:
-            right = kind != PLAIN or plain_type(self._document.value(value)) in ("string", "null")
-            if right:
-                return
-        self._waiting.append((value, type_, name))
+    def _is_text(self, node: int) -> bool:
+        """Whether a node plainly is a string, or nothing: most are, and needn't wait."""
+        kind = self._document.kinds[node]
+        if kind > OTHER or node in self._document.tags:
+            return False
+        return kind != PLAIN or plain_type(self._document.value(node)) in ("string", "null")
 
     def _merged(self, value: int, type_: _Type) -> None:
         """What `<<` brings stands in for fields of this very object."""
@@ -173,7 +172,8 @@ class _Walk:
             return
         element, end, after, inner = node + 1, self._document.after[node], self._document.after, type_.inner or type_
         while element < end:
-            self._value(element, inner, name)
+            if inner.name != _TEXT or not self._is_text(element):
+                self._waiting.append((element, inner, name))
             element = after[element]
 
     def _scalar(self, node: int, type_: _Type, name: str) -> None:

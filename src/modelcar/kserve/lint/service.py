@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
@@ -66,16 +66,25 @@ class Container:
                 found[document.value(name)] = (name, value or name)
         return found
 
-    def amounts(self, part: str) -> dict[str, tuple[Node, Node]]:
-        """Its `limits` or `requests`: key and value of each by name."""
+    @cached_property
+    def limits(self) -> dict[str, tuple[Node, Node]]:
+        """The key and value of each of its limits by name."""
+        return self._amounts("limits")
+
+    @cached_property
+    def requests(self) -> dict[str, tuple[Node, Node]]:
+        """The key and value of each of its requests by name."""
+        return self._amounts("requests")
+
+    def _amounts(self, part: str) -> dict[str, tuple[Node, Node]]:
         found = self.node.get("resources", part)
         return {key.text: (key, value) for key, value in found.pairs()} if found else {}
 
     @cached_property
     def gpus(self) -> tuple[Node, str, int] | None:
         """The GPUs that it asks for: where, which, and how many; None for none, or a count that is no number."""
-        for part in ("limits", "requests"):
-            for name, (key, value) in self.amounts(part).items():
+        for amounts in (self.limits, self.requests):
+            for name, (key, value) in amounts.items():
                 if is_gpu(name) and value.text.isdecimal() and 0 < len(value.text) < 7 and int(value.text):
                     return key, name, int(value.text)
         return None
@@ -186,6 +195,7 @@ class Service:
         return None
 
 
+@lru_cache(256)
 def is_gpu(name: str) -> bool:
     """Whether a resource is a GPU or another accelerator."""
     return _GPU.fullmatch(name) is not None
