@@ -9,7 +9,7 @@ from tests.pushing import REPO
 from tests.unit.image.tars import Layer
 
 
-def publish(registry: Registry, *layers: Layer, tag: str = "1", entrypoint: tuple[str, ...] | None = None) -> str:
+def publish(registry: Registry, *layers: Layer, tag: str = "1", entrypoint: tuple[str, ...] = ()) -> str:
     """Put an image of these layers into a registry. Returns its reference."""
     store = MemoryStore()
     put_image(store, *layers, tag=tag, entrypoint=entrypoint)

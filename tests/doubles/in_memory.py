@@ -184,15 +184,16 @@ class MemoryStore:
 
 
 def put_image(
-    store: MemoryStore, *layers: bytes | tuple[str, bytes], tag: str = "1", entrypoint: tuple[str, ...] | None = None
+    store: MemoryStore, *layers: bytes | tuple[str, bytes], tag: str = "1", entrypoint: tuple[str, ...] = ()
 ) -> Location:
-    """An image of these layers, each plain or with its media type."""
+    """An image of these layers, each plain or with its media type, and of this Entrypoint."""
     described = []
     for layer in layers:
         kind, content = layer if isinstance(layer, tuple) else (media.OCI_LAYER, layer)
         described.append(put_blob(store, content, kind))
     rootfs = RootFS("layers", tuple(d.digest for d in described))
-    config = configs.encode(Config("amd64", "linux", rootfs, configs.Execution(entrypoint=entrypoint)))
+    execution = configs.Execution(entrypoint=entrypoint) if entrypoint else None
+    config = configs.encode(Config("amd64", "linux", rootfs, execution))
     manifest = Manifest(2, put_blob(store, config, media.OCI_CONFIG), tuple(described), media.OCI_MANIFEST)
     store.write_manifest(encode(manifest), media.OCI_MANIFEST, tag)
     return Location(store, tag)
