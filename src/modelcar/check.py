@@ -174,7 +174,7 @@ def check_before_deploying(
     except (Denied, NetworkError) as error:
         if how is ImageCheck.REQUIRE:
             raise
-        return replace(nothing, unchecked=error.what)
+        return replace(nothing, unchecked=str(error))
     except NotFound as error:
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise
@@ -249,6 +249,7 @@ def _look(
         platforms=tuple(map(str, head.platforms)),
         is_pinned=location.digest is not None or location.is_path,
         tag=location.tag,
+        name=asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
         no_model=why if facts is None and not served(None, _model_files(tree)).format else "",

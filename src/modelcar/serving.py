@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.check import ImageCheck, Severity
+from modelcar.kserve.check import ImageCheck, Severity, failures
 from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
@@ -247,4 +247,8 @@ def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tu
             "an LLMInferenceService has the model at /mnt/models/base for its scheduler, and modelcar-base-image links "
             "/mnt/models only; build it on another base, or leave --kind llm out"
         )
+    others = [f"{scheme}://" for scheme in Scheme if not failures(checked.findings, scheme)]
+    if checked.failures and others:
+        since = "say --kserve-version and --kubernetes-version where the cluster has that"
+        found.append(f"it can go by {' or '.join(others)}: {since}")
     return tuple(f"{checked.name}: {one}" for one in found)

@@ -334,6 +334,14 @@ def test_an_entrypoint_is_refused_on_a_base_of_any_size(registry: Registry) -> N
     assert modelcar("check", place, "--mode", "native").code == 0
 
 
+def test_a_name_that_modelcar_base_image_waits_at(registry: Registry) -> None:
+    place = publish(registry, MODEL, tag="asleep", entrypoint=("/bin/link-model-and-wait",))
+    done = modelcar("check", place)
+    assert done.code == 1
+    assert "reads the word sleep" in done.out
+    assert modelcar("check", f"{place.rpartition(':')[0]}@{registry.tags(REPO)['asleep']}").code == 0
+
+
 def test_a_shell_behind_links(registry: Registry) -> None:
     base = tar(
         file("usr/bin/busybox"), link("bin", "usr/bin"), link("usr/bin/sh", "/bin/busybox"),

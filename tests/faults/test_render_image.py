@@ -14,7 +14,7 @@ from modelcar.oci import media
 from tests.checkpoints import LLAMA, gguf, header, write_checkpoint
 from tests.cli import Done, built, modelcar
 from tests.doubles.registry import Basic, Do, Refuse, Registry, Silence
-from tests.faults.test_check import CONFIG, MODEL, SHELL
+from tests.faults.test_check import CONFIG, MODEL, SHELL, put_index
 from tests.images import publish
 from tests.pushing import ME, REPO, write_login
 from tests.unit.image.tars import file, tar
@@ -197,6 +197,7 @@ def test_an_image_without_a_shell_is_a_warning_or_a_refusal(registry: Registry) 
     done = render(place)
     assert done.code == 0
     assert ": KServe runs a shell line in it, and there is no sh, ln, sleep" in done.err
+    assert ": it can go by oci+native:// or oci+fetch://: say --kserve-version" in done.err
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (6, "")
     assert "there is no sh" in done.error
@@ -288,6 +289,7 @@ def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fa
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{place}"
     assert f"warning: whether KServe will take {place} is not checked" in done.err
+    assert (f"; modelcar login {registry.host}; it is written as it was given" in done.err) is (code == 4)
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")
 
@@ -319,6 +321,15 @@ def test_a_model_with_a_missing_part_is_a_warning(registry: Registry) -> None:
     done = modelcar("check", place)
     assert done.code == 0
     assert "KServe will take it in modelcar mode (oci://); see the warning." in done.out
+
+
+def test_an_index_without_the_architecture_is_refused(registry: Registry) -> None:
+    publish(registry, SHELL, MODEL)
+    place = put_index(registry, ("arm64", "1"))
+    done = render(place)
+    assert (done.code, done.out) == (6, "")
+    assert "it is for linux/arm64, and the nodes are taken to be linux/amd64" in done.error
+    assert model_of(render(place, "--arch", "arm64"))["storageUri"].endswith(registry.tags(REPO)["all"])
 
 
 def test_weights_that_lie_are_a_warning(registry: Registry) -> None:

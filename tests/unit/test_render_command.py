@@ -25,6 +25,7 @@ CALL = (
     "off",
 )
 HIDDEN = "hunter2"
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 
 
 def call(*args: str | Path, **more: object) -> Done:
@@ -85,7 +86,11 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
     file.write_text(text.format("one") + text.format("two"))
     with file.open() as stdin:
         piped = subprocess.run(
-            [*MODELCAR, "render", "-f", "-"], stdin=stdin, capture_output=True, text=True, check=True
+            [*MODELCAR, "render", "--image-check", "off", "-f", "-"],
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     assert piped.stdout == done.out
 
@@ -97,6 +102,9 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
         ("- a\n", "holds no fields", 2),
         ("", "is empty", 2),
         ("a: [\n", "line 2, column 1", 2),
+        ("name: a\n\treplicas: 2\n", "line 2, column 1", 2),
+        ("name: a\r\nreplicas: 1\r\nname: b\r\n", "line 3, column 1: name is there twice", 2),
+        (BOMB, "more than 200,000 values", 6),
         ("apiVersion: v1\nkind: Pod\n", "holds objects of Kubernetes", 2),
     ],
 )
@@ -185,7 +193,8 @@ def test_s3_keys_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
 def test_settings_and_the_environment_give_flags_too(tmp_path: Path) -> None:
     (tmp_path / "modelcar.toml").write_text('[render]\nnamespace = "mine"\nenv = ["A=1"]\n')
-    done = modelcar("render", "quay.io/a/b:1", "--flavor", "kserve", cwd=tmp_path, env={"MODELCAR_RENDER_NAME": "x"})
+    call = ("render", "quay.io/a/b:1", "--flavor", "kserve", "--image-check", "off")
+    done = modelcar(*call, cwd=tmp_path, env={"MODELCAR_RENDER_NAME": "x"})
     (service,) = yaml.safe_load_all(done.out)
     assert service["metadata"] == {"name": "x", "namespace": "mine"}
     assert service["spec"]["predictor"]["model"]["env"] == [{"name": "A", "value": "1"}]

@@ -76,6 +76,7 @@ class Seen:
         platforms: What the image is for.
         is_pinned: Whether it was named by its digest.
         tag: By which it was named.
+        name: As it was named, for `modelcar-base-image`, which looks for a word in it.
         unreadable: Files and folders of the model that only some users may read, by path.
         for_root_group: Those that a user of the group 0 may read, which is what OpenShift gives.
         leading_out: Symbolic links of the model to what a runtime has not.
@@ -89,6 +90,7 @@ class Seen:
     platforms: tuple[str, ...]
     is_pinned: bool = True
     tag: str = ""
+    name: str = ""
     unreadable: tuple[str, ...] = ()
     for_root_group: tuple[str, ...] = ()
     leading_out: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class Seen:
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
     """All findings on an image: those of the modes first."""
-    return (*_modes(seen.traits), *_architecture(seen), *_layers(seen), *_access(seen), *_model(seen), *_others(seen))
+    return (*_modes(seen), *_architecture(seen), *_layers(seen), *_access(seen), *_model(seen), *_others(seen))
 
 
 def failures(found: Sequence[Finding], scheme: Scheme) -> list[Finding]:
@@ -107,12 +109,22 @@ def failures(found: Sequence[Finding], scheme: Scheme) -> list[Finding]:
     return [finding for finding in found if finding.severity is Severity.ERROR and finding.concerns(scheme)]
 
 
-def _modes(traits: modes.Traits) -> Iterator[Finding]:
+def _modes(seen: Seen) -> Iterator[Finding]:
+    traits = seen.traits
     found = modes.findings(traits)
     if traits.has_models is False:
         yield Finding("no-models", Severity.ERROR, None, found[0].reason, found[0].fix)
         return
     severities = {True: Severity.OK, False: Severity.ERROR, None: Severity.UNCHECKED}
+    if traits.is_for_one_model and "sleep" in seen.name:
+        yield Finding(
+            "sleep-in-name",
+            Severity.ERROR,
+            Scheme.MODELCAR,
+            "modelcar-base-image waits for ever where it reads the word sleep, and KServe's init container tells it "
+            "the image's name",
+            "name the image otherwise, or build it on another base",
+        )
     for finding in found:
         yield Finding(f"{finding.mode}-mode", severities[finding.works], finding.scheme, finding.reason, finding.fix)
 

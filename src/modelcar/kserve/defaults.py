@@ -175,6 +175,9 @@ class _Plan:
             self._refuse(
                 f"{said} slices of a GPU can't share a model", "a process uses one MIG slice: take a larger one"
             )
+        shared = _number(self.given.get(TENSOR))
+        if PIPELINE not in self.given and shared and said and shared != said:
+            self.notes.append(f"{TENSOR} shares the model by {shared} GPUs, and a server has {said}")
         if PIPELINE in self.given:
             self.notes.append(f"with {PIPELINE} neither GPUs nor context are chosen or checked")
         elif self.wishes.gpu is None or self.facts is None:
@@ -199,7 +202,9 @@ class _Plan:
 
     def _without_gpu(self) -> None:
         """Nothing that depends on memory is chosen."""
-        count = self.wishes.gpu_count
+        count = self._said
+        if self.wishes.gpu_count is None:
+            self.gpu_count = count  # of vLLM's argument
         weights = self.facts.weight_bytes if self.facts else None
         check = "" if weights is None else "; with --gpu I check"
         self.made.append(

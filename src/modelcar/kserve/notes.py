@@ -18,6 +18,8 @@ def warnings_on(settled: Settled, image_size: int | None) -> Iterator[str]:
         settled: The deployment.
         image_size: Bytes of its image, None where nobody looked.
     """
+    yield from filter(None, [name_note(settled)])
+    yield from _host(settled)
     yield from _openness(settled)
     if image_size is not None:
         yield from _size(settled, image_size)
@@ -30,7 +32,6 @@ def notes_on(settled: Settled, written: Collection[str]) -> Iterator[str]:
         settled: The deployment.
         written: Names of the Secrets that are among the objects.
     """
-    yield from filter(None, [name_note(settled)])
     yield from _missing_secrets(settled, written)
     yield from _connection(settled)
     yield from _image(settled)
@@ -67,6 +68,10 @@ def _connection(settled: Settled) -> Iterator[str]:
             f"nothing is written of the connection {connection.name}, since storageUri says where the model is: where "
             "it is a pull secret, add --connection-type oci"
         )
+
+
+def _host(settled: Settled) -> Iterator[str]:
+    """The form's own warning of an image outside of the connection's registry."""
     host = settled.wish.registry_host
     reference = settled.source.reference if settled.source else None
     if host and reference and not f"{reference.name}/".startswith(f"{host.rstrip('/')}/"):

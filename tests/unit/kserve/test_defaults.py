@@ -87,6 +87,16 @@ def test_several_gpus_share_a_model_whatever_they_are() -> None:
     assert chosen(LARGE, gpu_count=0).args == ()
 
 
+def test_as_many_gpus_as_the_user_shares_the_model_by() -> None:
+    for facts, files in ((LARGE, FILES), (None, ())):
+        found = choose(facts, files, Wishes(args=("--tensor-parallel-size", "4")))
+        assert (found.args, found.gpu_count) == ((), 4)
+        assert the(found, "gpu-count").value == "4"
+    found = chosen(LARGE, gpu_count=2, args=("-tp=4",))
+    assert (found.args, found.gpu_count) == ((), None)
+    assert "--tensor-parallel-size shares the model by 4 GPUs, and a server has 2" in found.notes
+
+
 def test_a_model_that_nobody_looked_at_is_what_the_runtime_takes() -> None:
     found = choose(None, (), Wishes(gpu_count=2))
     assert the(found, "model-format").reason == "what the runtime takes: the model was not looked at"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelcar.base.needs import STAND_IN
 from modelcar.kserve.check import REFUSED, Finding, Seen, Severity, failures, findings
 from modelcar.kserve.modes import LayerTraits, Traits
 from modelcar.kserve.versions import Scheme
@@ -44,6 +45,14 @@ def test_an_error_counts_in_its_own_mode_only() -> None:
     assert [each.rule for each in failures(found, Scheme.MODELCAR)] == ["modelcar-mode"]
     assert not failures(found, Scheme.NATIVE)
     assert not failures(found, Scheme.FETCH)
+
+
+def test_a_word_in_the_name_that_a_base_of_others_waits_at() -> None:
+    named = replace(GOOD, name="quay.io/acme/sleepy:1")
+    assert rules(named) == rules(GOOD)
+    found = findings(replace(named, traits=replace(GOOD.traits, entrypoint=STAND_IN)))
+    assert [each.rule for each in failures(found, Scheme.MODELCAR)] == ["sleep-in-name"]
+    assert not failures(found, Scheme.NATIVE)
 
 
 def test_what_was_not_seen_is_no_error() -> None:

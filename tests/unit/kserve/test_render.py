@@ -291,7 +291,7 @@ def test_names() -> None:
     assert "--name" in refusal({**THREE, "name": "Granite"})
     assert "--name" in refusal({**THREE, "name": "a" * 54})
     assert "--name" in refusal({**THREE, "name": "a" * 53, "namespace": "b" * 10})
-    assert any("30 characters" in note for note in rendered({**THREE, "name": "a" * 31}).notes)
+    assert any("30 characters" in warning for warning in rendered({**THREE, "name": "a" * 31}).warnings)
     assert "--namespace" in refusal({**THREE, "namespace": None})
 
 

@@ -155,7 +155,7 @@ def test_a_saved_deployment_is_the_same_deployment(wish: dict[str, Any]) -> None
 
 
 VALUES = st.recursive(
-    TEXTS | st.booleans() | st.integers() | st.none(),
+    TEXTS | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.none(),  # larger ones kubectl reads as floats
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
