@@ -221,11 +221,19 @@ EXAMPLES: dict[str, Example] = {
         template("[{name: IMAGE, required: true}]", "${IMAGE}"),
         template("[{name: IMAGE, required: true, value: x}]", "${IMAGE}"),
     ),
+    "argument-joined": Example(
+        service("args: ['--max-model-len 4096'],"), service("args: [--max-model-len=4096, --port, '8080'],")
+    ),
+    "argument-number": Example(service("args: [--max-model-len=8k],"), service("args: [--max-model-len=8192],")),
     "gpu-tensor-parallel": Example(
         service(f"{GPUS} args: [--tensor-parallel-size=4],"), service(f"{GPUS} args: [--tensor-parallel-size, '2'],")
     ),
     "gpu-idle": Example(service(GPUS), service(f"{GPUS} args: ['--pipeline-parallel-size=2'],")),
     "gpu-shm": Example(service(GPUS), service(GPUS + SHM[0], SHM[1])),
+    "gpu-kinds": Example(
+        service('resources: {limits: {nvidia.com/gpu: "1", amd.com/gpu: "1"}},'),
+        service('resources: {limits: {amd.com/gpu: "1"}},'),
+    ),
     "gpu-limits": Example(
         service("resources: {requests: {nvidia.com/gpu: 1}},"),
         service("resources: {requests: {nvidia.com/gpu: 1}, limits: {nvidia.com/gpu: '1'}},"),

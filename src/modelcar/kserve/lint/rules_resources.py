@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
-from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu
+from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, is_vllm
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
@@ -29,12 +29,30 @@ def check_gpus(service: Service, report: Report) -> None:
     size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
     if tensor is not None and size is not None:
         _against(service, found[2] if found else 0, tensor[0], size, report)
-    elif found and found[2] > 1 and tensor is None and not service.option_value(*_OTHERS) and _is_vllm(service):
+    elif found and found[2] > 1 and tensor is None and not service.option_value(*_OTHERS) and is_vllm(service):
         message = f"{found[2]} GPUs, and no --tensor-parallel-size: vLLM uses one"
         fix = f"spec.parallelism.tensor: {found[2]}" if service.llm else f"--tensor-parallel-size={found[2]}"
         report.add("gpu-idle", found[0], message, f"add {fix}")
     if found and found[2] > 1 and not _has_shm(service):
         report.add("gpu-shm", found[0], f"{found[2]} GPUs, and nothing is mounted at /dev/shm")
+
+
+def check_makers(service: Service, report: Report) -> None:
+    """Accelerators of two makers in one container: no node has both. KServe adds the runtime's to the model's."""
+    found: dict[str, tuple[Node, str]] = {}
+    for server in service.servers:
+        for name, (key, value) in {**server.requests, **server.limits}.items():
+            if is_gpu(name) and (_amount(value.text) or 0) > 0:
+                found.setdefault(_maker(name), (key, name))
+    if len(found) > 1:
+        names = [name for _, name in found.values()]
+        place = next(iter(found.values()))[0]
+        report.add("gpu-kinds", place, f"{' and '.join(names)} in one container", f"keep one of {', '.join(names)}")
+
+
+def _maker(name: str) -> str:
+    """The company in front of an accelerator's name: `intel` of `gpu.intel.com/i915`."""
+    return name.partition("/")[0].split(".")[-2]
 
 
 def _against(service: Service, gpus: int, node: Node, size: int, report: Report) -> None:
@@ -65,13 +83,6 @@ def _profile(service: Service) -> bool:
     """Whether a hardware profile brings the GPUs: then what is written here isn't all."""
     named = service.item.meta("annotations", "opendatahub.io/hardware-profile-name") is not None
     return named and not any(server.gpus for server in service.servers)
-
-
-def _is_vllm(service: Service) -> bool:
-    if service.llm:
-        return True
-    written = service.model.at("modelFormat", "name") if service.model else None
-    return written is not None and written.text.lower() == "vllm"
 
 
 def _has_shm(service: Service) -> bool:

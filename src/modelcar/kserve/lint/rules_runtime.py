@@ -9,6 +9,7 @@ from functools import lru_cache
 from modelcar.kserve.lint.document import OTHER, Document, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
+from modelcar.kserve.lint.rules_arguments import check_joined
 from modelcar.kserve.lint.rules_resources import check_container
 from modelcar.kserve.lint.service import Service, containers_of
 from modelcar.kserve.scalars import is_true
@@ -149,6 +150,7 @@ def check_runtime(item: Item, _world: World, report: Report) -> None:
         report.add("runtime-container", place, f"no container is called {_MODEL_CONTAINER}: there is {names}")
     for container in containers:
         check_container(container, report)
+        check_joined(container, report)
         image = container.node.get("image")
         if image is not None and not item.template and _PLACEHOLDER.search(image.text):
             report.add("runtime-image", image, f"the image {image.text} still is a placeholder")

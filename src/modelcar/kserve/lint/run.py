@@ -14,6 +14,7 @@ from modelcar.kserve.lint.document import MAPPING, Document, Node
 from modelcar.kserve.lint.findings import Finding, Report
 from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, objects_of, patches_of
 from modelcar.kserve.lint.parsing import Unparsable, parse
+from modelcar.kserve.lint.rules_arguments import check_arguments
 from modelcar.kserve.lint.rules_connections import check_connection, check_secret
 from modelcar.kserve.lint.rules_model import check_blocked, check_sources
 from modelcar.kserve.lint.rules_modes import (
@@ -25,7 +26,7 @@ from modelcar.kserve.lint.rules_modes import (
     check_visibility,
 )
 from modelcar.kserve.lint.rules_names import check_keys, check_labels, check_names, check_same
-from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_replicas, check_volumes
+from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_makers, check_replicas, check_volumes
 from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
 from modelcar.kserve.lint.schema import Checker
 from modelcar.kserve.lint.service import Service, is_runtime
@@ -43,9 +44,9 @@ _OTHERS = frozenset(
 )  # fmt: skip
 """KServe's kinds that lint passes over (KSERVE.md 5)."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
-    check_sources, check_blocked, check_connection, check_runtime_of, check_gpus, check_amounts, check_replicas,
-    check_volumes, check_mode, check_deadline, check_strategy, check_visibility, check_dashboard,
-    check_llm,
+    check_sources, check_blocked, check_connection, check_runtime_of, check_arguments, check_gpus, check_makers,
+    check_amounts, check_replicas, check_volumes, check_mode, check_deadline, check_strategy, check_visibility,
+    check_dashboard, check_llm,
 )  # fmt: skip
 
 

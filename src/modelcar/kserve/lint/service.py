@@ -64,6 +64,12 @@ class Container:
         return found
 
     @cached_property
+    def runs_shell(self) -> bool:
+        """Whether its command line is a shell with a script."""
+        texts = [argument.text for argument in self.arguments[:4]]
+        return bool(texts) and texts[0].rpartition("/")[2] in _SHELLS and any(map(_SCRIPT.fullmatch, texts[1:]))
+
+    @cached_property
     def variables(self) -> dict[str, tuple[int, int]]:
         """The nodes of name and value in its environment, by the name; without a value, the name stands for it."""
         listed = self.node.get("env")
@@ -231,6 +237,14 @@ def is_gpu(name: str) -> bool:
 def is_runtime(item: Item) -> bool:
     """Whether it is a ServingRuntime of the cluster or of a namespace."""
     return item.kind in ("ServingRuntime", "ClusterServingRuntime") and item.api.startswith(SERVING)
+
+
+def is_vllm(service: Service) -> bool:
+    """Whether vLLM serves the model, as the object says it."""
+    if service.llm:
+        return True
+    written = service.model.at("modelFormat", "name") if service.model else None
+    return written is not None and written.text.lower() == "vllm"
 
 
 def containers_of(pod: Node | None) -> list[Container]:
