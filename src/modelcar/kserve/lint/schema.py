@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from modelcar.kserve.fields import Fields
 from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document, Node
 from modelcar.kserve.lint.findings import Edit, Report
+from modelcar.kserve.lint.values import Type as _Type
+from modelcar.kserve.lint.values import advice, fits
 from modelcar.kserve.quantity import is_quantity
 from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
@@ -16,17 +17,6 @@ _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
 _MOST_NEAR = 64
 """So many misspelt names are looked up: each costs a comparison with every field."""
-
-
-@dataclass(slots=True)
-class _Type:
-    """A word of the table, taken apart: `name` for scalars, `inner` for lists and maps, `fields` for objects."""
-
-    name: str
-    inner: _Type | None = None
-    fields: dict[str, str] | None = None
-    required: tuple[str, ...] = ()
-    open: bool = False
 
 
 class Checker:
@@ -244,6 +234,7 @@ class _Walk:
             right = plain_type(text) == wanted and node not in document.tags
             if right:
                 fix, edit = f"write {text}, without quotes", self._edit(node, text)
+        fix = fix or advice(document, node, type_, name)
         self._add("wrong-type", node, message, fix, edit)
 
     def _unknown(self, mapping: int, key: int, text: str, type_: _Type, name: str) -> None:
@@ -260,9 +251,12 @@ class _Walk:
             self._add("unknown-field", key, message, f"it belongs {where}")
         elif near:
             present = {self._document.value(other) for other, _ in self._document.items(mapping)}
-            safe = near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
+            its = self._checker.type_of((type_.fields or {}).get(near, "any"))
+            suits = fits(self._document, self._document.after[key], its)
+            safe = suits and near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
             edit = self._edit(key, self._document.rewritten(key, near)) if safe else None
-            self._add("unknown-field", key, message, f"did you mean {near}?", edit)
+            wants = "" if suits else f" It takes {_WANTED.get(its.name, 'an object')}"
+            self._add("unknown-field", key, message, f"did you mean {near}?{wants}", edit)
         else:
             self._add("unknown-field", key, message)
 
