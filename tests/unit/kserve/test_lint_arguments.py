@@ -40,6 +40,18 @@ def test_an_option_and_its_value_in_one_argument(word: str, said: str) -> None:
         assert text[:10_000].splitlines()[one.line - 1][one.column - 1 :].startswith(word)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_argument_in_a_list_of_lines(place: int) -> None:
+    items = ["--a=b", "--c", "--d=e f"]
+    items[place] = "--port 80"
+    lines = "".join(f"        - {item}\n" for item in items)
+    head = "apiVersion: serving.kserve.io/v1alpha1\nkind: ServingRuntime\nmetadata: {name: r}\nspec:\n  containers:\n"
+    text = f"{head}    - name: kserve-container\n      args:\n{lines}"
+    for whole in (text, text + "  multiModel: false\n"):
+        [one] = found(whole, "argument-joined")
+        assert one.line == 8 + place
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -9,6 +9,8 @@ from modelcar.kserve.lint.findings import Edit, Report
 from modelcar.kserve.lint.service import Container, Service, containers_of, is_vllm
 
 _JOINED = re.compile(r"(--?[A-Za-z][\w.-]*)\s+(\S.*)", re.DOTALL)
+_MAY_BE = re.compile(r"""[\s'"\[,]--?[A-Za-z][\w.-]*[\s\\]""")
+"""What a list's text has in it before one of its elements is worth a look."""
 _HANDS_ON = re.compile(r"--?[\w.-]*(?:args|arguments|opts|options|flags|command|cmd)")
 """An option whose value is a command line for someone else."""
 
@@ -20,10 +22,9 @@ _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 def check_arguments(service: Service, report: Report) -> None:
     """The arguments of a service's containers."""
-    own, runtime = service.server, service.runtime_server
-    shell = runtime is not None and runtime.runs_shell  # KServe adds the model's arguments to the runtime's
-    if own is not None and not shell:
-        check_joined(own, report)
+    own = service.server
+    if own is not None:
+        check_joined(own, report, service.runtime_server)  # KServe adds the model's arguments to the runtime's
     for container in (*containers_of(service.predictor), *service.others):
         if own is None or container.node.index != own.node.index:
             check_joined(container, report)
@@ -31,13 +32,25 @@ def check_arguments(service: Service, report: Report) -> None:
         _context(service, report)
 
 
-def check_joined(container: Container, report: Report) -> None:
-    """An option and its value in one argument: the server takes the whole for the name of an option."""
+def check_joined(container: Container, report: Report, under: Container | None = None) -> None:
+    """An option and its value in one argument: the server takes the whole for the name of an option.
+
+    Args:
+        container: Whose arguments are looked at.
+        report: Where findings go.
+        under: The runtime's container, whose command line they are added to.
+    """
+    for listed in (container.node.get("command"), container.node.get("args")):
+        if listed is not None and _MAY_BE.search(listed.document.text, listed.start, listed.end):
+            _look(listed, [container, *([under] if under else [])], report)
+
+
+def _look(listed: Node, containers: list[Container], report: Report) -> None:
     before = ""
-    for argument in container.arguments:
+    for argument in listed.elements():
         text = argument.text
         found = _JOINED.fullmatch(text.strip()) if text[:1] == "-" else None
-        if found is not None and not _HANDS_ON.fullmatch(before) and not container.runs_shell:
+        if found is not None and not _HANDS_ON.fullmatch(before) and not any(c.runs_shell for c in containers):
             _joined(argument, found[1], found[2], report)
         before = text
 

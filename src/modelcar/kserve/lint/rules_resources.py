@@ -39,15 +39,19 @@ def check_gpus(service: Service, report: Report) -> None:
 
 def check_makers(service: Service, report: Report) -> None:
     """Accelerators of two makers in one container: no node has both. KServe adds the runtime's to the model's."""
+    amounts = [part for server in service.servers for part in (server.limits, server.requests)]
+    names = {name for part in amounts for name in part if is_gpu(name)}
+    if len(names) < 2:
+        return
     found: dict[str, tuple[Node, str]] = {}
-    for server in service.servers:
-        for name, (key, value) in {**server.requests, **server.limits}.items():
-            if is_gpu(name) and (_amount(value.text) or 0) > 0:
+    for part in amounts:
+        for name, (key, value) in part.items():
+            if name in names and (_amount(value.text) or 0) > 0:
                 found.setdefault(_maker(name), (key, name))
     if len(found) > 1:
-        names = [name for _, name in found.values()]
+        listed = [name for _, name in found.values()]
         place = next(iter(found.values()))[0]
-        report.add("gpu-kinds", place, f"{' and '.join(names)} in one container", f"keep one of {', '.join(names)}")
+        report.add("gpu-kinds", place, f"{' and '.join(listed)} in one container", f"keep one of {', '.join(listed)}")
 
 
 def _maker(name: str) -> str:

@@ -256,7 +256,10 @@ def containers_of(pod: Node | None) -> list[Container]:
 def _option(words: list[tuple[str, Node]], names: tuple[str, ...]) -> tuple[Node, str] | None:
     """The last of some options in a command line, and its value: behind `=` or the next word."""
     for index in range(len(words) - 1, -1, -1):
-        name, equals, value = words[index][0].partition("=")
+        word = words[index][0]
+        if word[:1] != "-":
+            continue
+        name, equals, value = word.partition("=")
         if name.replace("_", "-") in names:
             return words[index][1], value if equals else words[index + 1][0] if index + 1 < len(words) else ""
     return None
