@@ -63,7 +63,7 @@ the reference of a build, a plan, a list.
 _LINT_HEAD = """\
 # What `modelcar lint` finds
 
-Made by `python scripts/docs.py` from the rules. "KSERVE.md" is the collection of facts that modelcar follows.
+Made by `python scripts/docs.py` from the rules. *Source* names the code, on GitHub, that a rule follows.
 
 ```console
 $ modelcar lint deploy/*.yaml
@@ -107,9 +107,16 @@ def lint_page() -> str:
         parts.append(
             f"### {rule.id}\n\n{rule.severity.capitalize()}: {rule.what}\n\n*Why*: {rule.why}\n\n*Fix*: {rule.fix}\n"
         )
+        if rule.source:
+            parts.append(f"*Source*: {_source(rule.source)}\n")
         if rule.id in EXAMPLES:
             parts.append(_example(EXAMPLES[rule.id]))
     return "\n".join(parts)
+
+
+def _source(text: str) -> str:
+    repository, _, path = text.partition(": ")
+    return f"[{repository}](https://github.com/{repository}), `{path}`"
 
 
 def _example(example: Example) -> str:

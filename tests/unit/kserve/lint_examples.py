@@ -153,6 +153,7 @@ EXAMPLES: dict[str, Example] = {
     "fetch-pull-secret": Example(
         service(uri="oci+fetch://a.b/c:1"),
         service(predictor="imagePullSecrets: [{name: x}],", uri="oci+fetch://a.b/c:1"),
+        Aim(Flavor.OPENSHIFT_AI_3, Version(0, 21)),
     ),
     "native-scc": Example(
         service(uri="oci+native://a.b/c:1"), service(uri="oci://a.b/c:1"), Aim(Flavor.OPENSHIFT_AI_3, Version(0, 21))

@@ -54,6 +54,13 @@ def test_ids_stay() -> None:
     assert sorted(RELEASED.split()) == sorted(rules())
 
 
+def test_what_rules_say_names_no_file_that_readers_lack() -> None:
+    for rule in rules().values():
+        assert "KSERVE.md" not in f"{rule.what} {rule.why} {rule.fix}"
+        repository, colon, path = rule.source.partition(": ")
+        assert not rule.source or (repository.count("/") == 1 and colon and path)
+
+
 def test_every_rule_has_an_example() -> None:
     assert EXAMPLES.keys() | ELSEWHERE == rules().keys()
 

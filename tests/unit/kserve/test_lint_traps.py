@@ -253,6 +253,28 @@ def test_fetch_mode_reads_the_first_pull_secret_only() -> None:
     assert message.startswith("the Secret c isn't of type kubernetes.io/dockerconfigjson")
 
 
+def test_fetch_mode_needs_a_pull_secret_on_openshift_only() -> None:
+    text = service(uri="oci+fetch://quay.io/acme/x:1")
+    for flavor, wrong in ((Flavor.OPENSHIFT_AI_3, True), (Flavor.KSERVE, False)):
+        rules_found = {one.rule for one in found(text, Aim(flavor, Version(0, 21)))}
+        assert ("fetch-pull-secret" in rules_found) is wrong
+    assert not told(text, "fetch-pull-secret")
+
+
+def test_an_edit_in_the_2_x_dashboard() -> None:
+    deadline = "annotations: {serving.knative.dev/progress-deadline: 30m},"
+    mode = "{serving.kserve.io/deploymentMode: Serverless}"
+    aim = Aim(Flavor.OPENSHIFT_AI_2)
+    edits = [one for one in found(service(predictor=deadline, annotations=mode), aim) if one.rule == "dashboard-edit"]
+    assert not edits
+    other = deadline.replace("{", "{prometheus.io/port: '8080', ")
+    [one] = [one for one in found(service(predictor=other, annotations=mode), aim) if one.rule == "dashboard-edit"]
+    assert (one.message, one.fix) == (
+        "an edit in the dashboard drops predictor.annotations: prometheus.io/port",
+        "apply the file again after an edit there",
+    )
+
+
 def test_images_in_storage_uris_came_later() -> None:
     text = service(predictor="storageUris: [{uri: 'oci://a.b/c:1', mountPath: /mnt/models}],", uri="")
     assert not found(text)

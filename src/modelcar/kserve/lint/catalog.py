@@ -26,8 +26,9 @@ class Rule:
         group: Under which heading of the docs it stands.
         severity: How bad it is.
         what: One sentence.
-        why: What happens on the cluster, with the section of KSERVE.md.
+        why: What happens on the cluster.
         fix: What to do.
+        source: Whose code says so, as `repository: path`; empty where a page of Kubernetes' own does or none needs to.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Rule:
     what: str
     why: str
     fix: str
+    source: str = ""
 
 
 @cache
@@ -45,6 +47,14 @@ def rules() -> dict[str, Rule]:
     import tomllib
 
     return {
-        id_: Rule(id_, rule["group"], Severity(rule["severity"]), rule["what"], rule["why"], rule["fix"])
+        id_: Rule(
+            id_,
+            rule["group"],
+            Severity(rule["severity"]),
+            rule["what"],
+            rule["why"],
+            rule["fix"],
+            rule.get("source", ""),
+        )
         for id_, rule in tomllib.loads(PLACE.read_text(encoding="utf-8")).items()
     }

@@ -106,10 +106,22 @@ def check_dashboard(service: Service, report: Report) -> None:
     if item.label("opendatahub.io/dashboard") != "true":
         report.add("dashboard-label", item.title, f"the dashboard won't show {item.name}")
     if aim.flavor is Flavor.OPENSHIFT_AI_2 and service.predictor is not None and not service.llm:
-        for name in ("annotations", "volumes"):
-            key = service.predictor.key(name)
-            if key is not None and service.predictor.get(name) is not None:
-                report.add("dashboard-edit", key, f"an edit in the dashboard drops predictor.{name}")
+        _edited(service.predictor, report)
+
+
+def _edited(predictor: Node, report: Report) -> None:
+    """What the 2.x dashboard drops and has another place; the progress deadline has none, so nothing is said of it."""
+    key = predictor.key("volumes")
+    if key is not None and predictor.get("volumes") is not None:
+        message = "an edit in the dashboard drops predictor.volumes"
+        report.add(
+            "dashboard-edit", key, message, "put them into the ServingRuntime, as the form does for shared memory"
+        )
+    annotations = predictor.get("annotations")
+    names = [name.text for name, _ in annotations.pairs() if name.text != DEADLINE] if annotations else []
+    if names and (key := predictor.key("annotations")) is not None:
+        message = f"an edit in the dashboard drops predictor.annotations: {', '.join(names[:3])}"
+        report.add("dashboard-edit", key, message, "apply the file again after an edit there")
 
 
 def check_llm(service: Service, report: Report) -> None:
