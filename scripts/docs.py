@@ -66,15 +66,23 @@ _LINT_HEAD = """\
 Made by `python scripts/docs.py` from the rules. *Source* names the code, on GitHub, that a rule follows.
 
 ```console
-$ modelcar lint deploy/*.yaml
+$ modelcar lint deploy/
 ```
 
-It reads InferenceServices, LLMInferenceServices, ServingRuntimes, connections (Secrets) and Templates, from files
-or, as `-`, from stdin; it looks into Lists and into the objects of Templates. Other kinds are passed over: `-v`
-counts them. A patch that a kustomization among the files names is a part of an object, so nothing is missing there.
-A file with `{{ }}` blocks outside of quotes and comments is a template of Helm and no YAML yet: it is skipped, and
-stderr says so, as it does of a file in which there is nothing. The objects of all files are seen together, so an
-InferenceService finds its runtime and its connection.
+It reads InferenceServices, LLMInferenceServices, ServingRuntimes, connections (Secrets) and Templates, from files or,
+as `-`, from stdin; it looks into Lists and into the objects of Templates. Other kinds are passed over: `-v` counts
+them. A patch that a kustomization among the files names is a part of an object, so nothing is missing there. The
+objects of all files are seen together, so an InferenceService finds its runtime and its connection.
+
+A folder stands for the files in it and below that end with `.yaml`, `.yml` or `.json`, as for `kubectl apply -R -f`,
+in the order of their names; hidden files and folders and links are left out. One that may not be read is told, and
+then the exit code is 1. Where there is no object on stdin, or in none of the files, that is an error: the program
+before has failed; an empty file among others is only told.
+
+A file is a template and no YAML yet where it has `{{ }}` or `{% %}` blocks outside of quotes and comments, or, in
+quotes too, what only Helm fills in: `{{ .Values… }}`, `{{ .Release… }}`, `{{ .Chart… }}`, `{{ .Capabilities… }}`. It
+is **skipped**, whatever else is wrong in it, and stderr says so: lint what `helm template` prints instead.
+`{{.Name}}` in quotes is KServe's own and no reason to.
 
 Without `--flavor` and `--kserve-version` only what is wrong on every cluster is found. Fields are held against a
 table of KServe 0.21; `--crd FILE` takes those of your own cluster instead. Of an LLMInferenceService the table
@@ -83,8 +91,9 @@ knows a part: what it doesn't know is not checked, unless it is nearly the name 
 - **Leave a rule out** everywhere by `--ignore ID`, on one line by a comment: `# modelcar: ignore=ID`, several ids
   with commas between them; behind a blank the comment may say why. Ids stay the same for ever.
 - **`--fix`** makes the fixes that need no decision: quotes around what must be a string, or away from a number, the
-  name of a field that was nearly right, the word for a deployment mode. It replaces text at its place; comments,
-  quotes, line ends and all other bytes stay. What it can't decide stays a finding.
+  name of a field that was nearly right and whose value fits, `=` between an option and its value, the word for a
+  deployment mode. It replaces text at its place; comments, quotes, line ends and all other bytes stay. What it can't
+  decide stays a finding.
 - **For machines**: `--format json`, `sarif` (SARIF 2.1.0 for code scanning; files are named from the current folder on,
   lines known by GitHub's own fingerprints), `github` (annotations at a change's lines).
 - **Exit code**: 0 without errors, 1 with errors (with `--strict`: or warnings), 2 when the call is wrong.

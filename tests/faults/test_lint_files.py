@@ -108,7 +108,7 @@ def test_what_wasn_t_looked_at_is_told(files: Path) -> None:
     ("args", "message"),
     [
         (["nothing.yaml"], "nothing.yaml doesn't exist"),
-        (["."], ". is a folder; name its files: ./*.yaml"),
+        (["empty"], "empty holds no *.yaml, *.yml or *.json; hidden ones and links aren't looked at"),
         (["--ignore", "x", "good.yaml"], "--ignore: there is no rule 'x'; docs/lint.md lists them"),
         (["--kserve-version", "x", "good.yaml"], "--kserve-version: 'x' is no version; write it as 0.16 or v0.16.1"),
         (["--fix", "-"], "--fix can't change stdin; name the file"),
@@ -118,8 +118,65 @@ def test_what_wasn_t_looked_at_is_told(files: Path) -> None:
     ],
 )  # fmt: skip
 def test_wrong_use(args: list[str], message: str, files: Path) -> None:
+    (files / "empty").mkdir()
+    (files / "empty" / "notes.txt").write_text(ERROR)
     done = lint(*args, cwd=files)
     assert (done.code, done.error) == (2, message)
+
+
+def test_a_folder_is_looked_through(files: Path) -> None:
+    for name in ("b/c/z.yml", "b/a.json", "b/.hidden.yaml", ".git/x.yaml", "b/notes.txt", "b/B.yaml"):
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).write_text(json.dumps({"kind": "X", "apiVersion": "v1"}) if name.endswith("json") else ERROR)
+    (files / "b/empty.yaml").write_text("# nothing yet\n")
+    (files / "b/link.yaml").symlink_to("../warning.yaml")
+    (files / "b/loop").symlink_to("..")
+    done = lint("b", "b/c/z.yml", "--ignore", "duplicate-object", cwd=files)
+    assert done.code == 1
+    assert [line.partition(":")[0] for line in done.out.splitlines()[::2]] == ["b/B.yaml", "b/c/z.yml"]
+    assert done.err.splitlines() == [
+        "note: b/empty.yaml: there is no object in it, but comments",
+        "2 errors, 0 warnings in 2 objects of 4 files",
+    ]
+    assert lint(files, cwd=files).out.startswith(f"{files}/b/B.yaml:")
+
+
+def test_what_may_not_be_read_in_a_folder_is_told(files: Path) -> None:
+    (files / "error.yaml").chmod(0)
+    (files / "closed").mkdir(0)
+    try:
+        done = modelcar("lint", ".", "--ignore", "duplicate-object", cwd=files, wrap=without_rights())
+        assert done.code == 1
+        assert done.err.splitlines() == [
+            "note: ./closed can't be read: Permission denied",
+            "note: ./error.yaml can't be read: Permission denied",
+            "0 errors, 1 warning in 2 objects of 2 files",
+        ]
+    finally:
+        (files / "closed").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no object in it"),
+        ("# x\n---\n", "there is no object in it, but comments"),
+        ("hello\n", "there is no object in it, but other text"),
+        ("error: it failed\n", "there is no object in it, but other text"),
+    ],
+)
+def test_a_pipe_that_brings_no_object_is_red(text: str, said: str) -> None:
+    done = subprocess.run([*MODELCAR, "lint", "-"], input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == f"-:1:1: error: {said} [no-object]"
+
+
+def test_files_without_any_object(files: Path) -> None:
+    (files / "empty.yaml").write_text("")
+    (files / "values.yaml").write_text("replicas: 1\n")
+    assert lint("empty.yaml", cwd=files).code == 1
+    assert lint("empty.yaml", "good.yaml", cwd=files).code == 0
+    assert lint("values.yaml", cwd=files).code == 0
 
 
 def test_a_file_that_may_not_be_read(files: Path) -> None:
@@ -149,7 +206,8 @@ def test_fix_again_changes_nothing(files: Path) -> None:
     lint("--fix", "error.yaml", cwd=files)
     before = (files / "error.yaml").stat()
     assert lint("--fix", "error.yaml", cwd=files).err == "0 errors, 0 warnings in 1 object of 1 file\n"
-    assert (files / "error.yaml").stat() == before
+    after = (files / "error.yaml").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     More = Callable[[Service, Report], None]
 
 _FLAVORS = ("openshift-ai-3", "openshift-ai-2", "kserve")
+_ENDINGS = (".yaml", ".yml", ".json")
 _ROUNDS = 5
 """So often --fix looks again: a field that has its right name now may have a wrong value."""
 
@@ -77,28 +79,32 @@ def lint(
 ) -> int:
     """Find what is wrong with KServe's objects in YAML files, by line, with the fix.
 
-    FILES hold InferenceServices, LLMInferenceServices, ServingRuntimes, Templates and connections; - is stdin. Other
-    kinds are passed over, templates of Helm skipped. The objects of all files are seen together.
+    FILES hold InferenceServices, LLMInferenceServices, ServingRuntimes, Templates and connections; - is stdin, and a
+    folder stands for the *.yaml, *.yml and *.json in it and below. Other kinds are passed over, templates of Helm
+    skipped. The objects of all files are seen together.
 
     A comment leaves a rule out for its line: `# modelcar: ignore=ID`. Ends with 0 where there is no error, with 1 where
     there is one, with 2 on wrong use. docs/lint.md tells of each rule.
 
     \b
     Examples:
-      modelcar lint deploy/*.yaml
+      modelcar lint deploy/
+      modelcar render oci://quay.io/acme/granite:1 --name granite -n demo | modelcar lint -
       modelcar lint --flavor openshift-ai-2 --fix isvc.yaml
     """
     gc.disable()  # nothing here goes round in circles, and a file of 10 MB has millions of values
-    aim, texts = _aim(flavor, kserve_version, protected_namespace), [_read(name) for name in _distinct(files)]
+    aim = _aim(flavor, kserve_version, protected_namespace)
+    texts, unread = _texts(files)
     ignore = tuple(id_.strip() for ids in ignore for id_ in ids.split(","))
     _check_ids(ignore)
     if fix and "-" in files:
         raise UsageError("--fix can't change stdin", "name the file")
     more = _image_rules(arch, make_access(ca_file, plain_http, authfile)) if images else None
     result = _lint(texts, aim, ignore, _crds(crd), fix, more)
+    result.notes = unread + result.notes
     _print(result, format)
     _tell(result, len(texts), verbose)
-    failed = any(strict or found.severity == "error" for found in result.findings)
+    failed = bool(unread) or any(strict or found.severity == "error" for found in result.findings)
     return 1 if failed else 0
 
 
@@ -154,6 +160,54 @@ def _write(text: Text) -> None:
         raise ModelcarError(f"{text.name} can't be written: {error.strerror}", "lint it without --fix") from error
 
 
+def _texts(names: tuple[str, ...]) -> tuple[list[Text], list[str]]:
+    """What to look at, each file once; and what in a folder can't be read."""
+    unread: list[str] = []
+    below: set[str] = set()
+    found: list[str] = []
+    for name in names:
+        if name == "-" or not Path(name).is_dir():
+            found.append(name)
+            continue
+        held = [*_below(name, unread)]
+        if not held and not unread:
+            raise UsageError(f"{name} holds no *.yaml, *.yml or *.json", "hidden ones and links aren't looked at")
+        below.update(held)
+        found += held
+    texts: list[Text] = []
+    for name in _distinct(tuple(found)):
+        try:
+            texts.append(_read(name))
+        except OSError as error:
+            if name not in below:
+                raise
+            unread.append(f"{name} can't be read: {error.strerror}")
+    return texts, unread
+
+
+def _below(folder: str, unread: list[str]) -> Iterator[str]:
+    """The files in a folder that kubectl would take (`-R -f`), sorted; none that is hidden or a link."""
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        if path.endswith(_ENDINGS) and not Path(path).is_dir():
+            yield path
+            continue
+        try:
+            with os.scandir(path) as scanned:
+                entries = sorted((entry for entry in scanned if entry.name[0] != "."), key=lambda entry: entry.name)
+        except OSError as error:
+            unread.append(f"{path} can't be read: {error.strerror}")
+            continue
+        waiting += [entry.path for entry in reversed(entries) if _is_wanted(entry)]
+
+
+def _is_wanted(entry: os.DirEntry[str]) -> bool:
+    if entry.is_dir(follow_symlinks=False):
+        return True
+    return entry.name.endswith(_ENDINGS) and entry.is_file(follow_symlinks=False)
+
+
 def _distinct(names: tuple[str, ...]) -> list[str]:
     """Each file once, by the first of its names: `x.yaml` and `./x.yaml`, or a link to it, are one."""
     places: dict[str, str] = {}
@@ -169,8 +223,6 @@ def _read(name: str) -> Text:
     if name == "-":
         return Text(name, sys.stdin.buffer.read(LARGEST + 1))
     path = Path(name)
-    if path.is_dir():
-        raise UsageError(f"{name} is a folder", f"name its files: {name.rstrip('/')}/*.yaml")
     if not path.exists():
         raise UsageError(f"{name} doesn't exist")
     with path.open("rb") as opened:

@@ -111,6 +111,7 @@ _CANARY = "{predictor: {}, trafficPercent: 1}"
 
 EXAMPLES: dict[str, Example] = {
     "yaml-syntax": Example("a: [", "a: []"),
+    "no-object": Example("", service()),
     "duplicate-key": Example(service("args: [], args: [],"), service("args: [],")),
     "unknown-field": Example(service("arg: [],"), service("args: [],")),
     "missing-field": Example(service("env: [{value: x}],"), service("env: [{name: X, value: x}],")),

@@ -47,16 +47,22 @@ def test_what_can_t_be_read_is_a_finding(data: bytes | str, rule: str, line: int
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"---\n---\n", b"\xef\xbb\xbf", b"null", b"~\n---\n"])
 def test_nothing_is_nothing_and_told(data: bytes) -> None:
-    result = result_of(data)
-    assert (result.findings, result.notes) == ([], ["x.yaml: there is nothing in it"])
+    finding = only(data)
+    assert (finding.rule, finding.message) == ("no-object", "there is no object in it")
 
 
-def test_comments_alone_are_nothing() -> None:
-    assert result_of("# a\n---\n# b\n").notes == ["x.yaml: there is nothing in it but comments"]
+def test_comments_and_words_alone_are_no_object() -> None:
+    assert only("# a\n---\n# b\n").message == "there is no object in it, but comments"
+    assert only("text").message == "there is no object in it, but other text"
+
+
+def test_an_empty_file_among_others_is_told() -> None:
+    result = lint([Text("a.yaml", b""), Text("b.yaml", b"replicas: 2\n")], Aim())
+    assert (result.findings, result.notes) == ([], ["a.yaml: there is no object in it"])
 
 
 def test_what_holds_no_object_is_let_be() -> None:
-    for data in (b"{}", b"[]", b"text", b"replicas: 2\n", b"- op: add\n"):
+    for data in (b"{}", b"[]", b"replicas: 2\n", b"- op: add\n"):
         result = result_of(data)
         assert (result.findings, result.notes) == ([], [])
 

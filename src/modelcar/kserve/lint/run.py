@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from modelcar.kserve.fields import Fields, load_fields
 from modelcar.kserve.lint.catalog import rules
-from modelcar.kserve.lint.document import MAPPING, Document, Node
+from modelcar.kserve.lint.document import MAPPING, OTHER, Document, Node
 from modelcar.kserve.lint.findings import Finding, Report
 from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, objects_of, patches_of
 from modelcar.kserve.lint.parsing import Unparsable, parse
@@ -34,6 +34,7 @@ from modelcar.kserve.lint.service import Service, is_runtime
 LARGEST = 10_000_000
 """Bytes of a file; a larger one is a finding."""
 
+_STDIN = "-"
 _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
 _BLOCK = re.compile(r"\{[{%]")
@@ -42,7 +43,7 @@ _OTHERS = frozenset(
     {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
      "LocalModelNodeGroup", "TrainedModel"}
 )  # fmt: skip
-"""KServe's kinds that lint passes over (KSERVE.md 5)."""
+"""KServe's kinds that lint passes over."""
 _SERVICE_RULES: tuple[Callable[[Service, Report], None], ...] = (
     check_sources, check_blocked, check_connection, check_runtime_of, check_arguments, check_gpus, check_makers,
     check_amounts, check_replicas, check_volumes, check_mode, check_deadline, check_strategy, check_visibility,
@@ -109,6 +110,7 @@ def lint(
         if document is not None:
             result.documents[document.name] = document
             result.notes += _notes(document)
+    _check_empty(texts, result, report)
     world, checker = World(aim), Checker(fields or load_fields(), report)
     patches = patches_of(result.documents.values())
     for document in result.documents.values():
@@ -183,10 +185,31 @@ def _is_commented(document: Document, offset: int) -> bool:
     return _COMMENT.match(document.text, line) is not None or document.text.find(" #", line, offset) >= 0
 
 
+def _check_empty(texts: Sequence[Text], result: Result, report: Report) -> None:
+    """Tell where there is no object: an error on stdin, which a program before has left empty, or in all files."""
+    empty = {name: document for name, document in result.documents.items() if not _has_object(document)}
+    for name, document in empty.items():
+        if len(empty) == len(texts) or name == _STDIN:
+            report.add_at("no-object", document, 0, f"there is no object in it{_but(document)}")
+        else:
+            result.notes.append(f"{name}: there is no object in it{_but(document)}")
+
+
+def _has_object(document: Document) -> bool:
+    """Whether there is an object of Kubernetes; in a file, which has a name for what it is, anything but words."""
+    if document.name == _STDIN:
+        return any(Node(document, root).key("kind") is not None for root in document.roots)
+    return any(document.kinds[root] > OTHER for root in document.roots)
+
+
+def _but(document: Document) -> str:
+    if any(document.type(root) != "null" for root in document.roots):
+        return ", but other text"
+    return ", but comments" if "#" in document.text else ""
+
+
 def _notes(document: Document) -> Iterator[str]:
-    """That there is nothing in a file, and comments that leave out a rule that there isn't."""
-    if all(document.type(root) == "null" for root in document.roots):
-        yield f"{document.name}: there is nothing in it" + (" but comments" if "#" in document.text else "")
+    """Comments that leave out a rule that there isn't."""
     for line, ids in document.ignored.items():
         for id_ in sorted(ids - rules().keys()):
             yield f"{document.name}:{line}: the comment leaves out {id_!r}, and there is no such rule"
