@@ -232,6 +232,9 @@ EXAMPLES: dict[str, Example] = {
     ),
     "gpu-idle": Example(service(GPUS), service(f"{GPUS} args: ['--pipeline-parallel-size=2'],")),
     "gpu-shm": Example(service(GPUS), service(GPUS + SHM[0], SHM[1])),
+    "volume-medium": Example(
+        service(predictor="volumes: [{name: shm, emptyDir: {medium: memory}}],"), service(predictor=SHM[1])
+    ),
     "gpu-kinds": Example(
         service('resources: {limits: {nvidia.com/gpu: "1", amd.com/gpu: "1"}},'),
         service('resources: {limits: {amd.com/gpu: "1"}},'),

@@ -6,7 +6,7 @@ import pytest
 
 from modelcar.kserve.lint import Aim, Finding, Text, lint
 from modelcar.kserve.lint.fix import fix
-from tests.unit.kserve.lint_examples import ANYWHERE, llm, runtime, service
+from tests.unit.kserve.lint_examples import ANYWHERE, GPUS, SHM, llm, runtime, service
 
 
 def found(text: str, rule: str, aim: Aim = ANYWHERE) -> list[Finding]:
@@ -119,3 +119,35 @@ def test_accelerators_of_two_makers() -> None:
     assert not found(service(intel), "gpu-kinds")
     gaudi = 'resources: {requests: {habana.ai/gaudi: "1", ibm.com/spyre_pf: "1"}, limits: {habana.ai/gaudi: "1"}},'
     assert found(service(gaudi), "gpu-kinds")
+
+
+def test_the_medium_of_shared_memory() -> None:
+    wrong = SHM[1].replace("Memory", "memory")
+    for text in (service(predictor=wrong), runtime(wrong.rstrip(","))):
+        [one] = found(text, "volume-medium")
+        assert one.fix == "write Memory"
+        assert fixed(text) == text.replace("medium: memory", "medium: Memory")
+    for medium in ("HugePages", "HugePages-2Mi", "''"):
+        assert not found(service(predictor=SHM[1].replace("Memory", medium)), "volume-medium")
+    [one] = found(service(predictor=SHM[1].replace("Memory", "tmpfs")), "volume-medium")
+    assert one.fix == "write Memory, or take it out"
+
+
+def test_only_a_server_whose_gpus_talk_needs_shared_memory() -> None:
+    triton = service(GPUS).replace("model: {modelFormat: {name: vLLM}, runtime: r,", "triton: {")
+    assert not found(triton, "gpu-shm")
+    assert not found(service(GPUS).replace("vLLM", "onnx"), "gpu-shm")
+    assert found(service(GPUS).replace("vLLM", "huggingface"), "gpu-shm")
+    own = f"containers: [{{name: kserve-container, args: [vllm, serve], {GPUS}}}],"
+    assert found(service(predictor=own).replace("model: ", "x: "), "gpu-shm")
+
+
+def test_the_size_of_a_server_over_several_nodes() -> None:
+    for size, said in (
+        ("tensorParallelSize: 1", ["write tensorParallelSize: 2 in workerSpec"]),
+        ("pipelineParallelSize: 2", ["write tensorParallelSize: 2 in workerSpec"]),
+        ("tensorParallelSize: 2", []),
+    ):
+        text = service(GPUS, predictor=f"workerSpec: {{{size}}},")
+        assert [one.fix for one in found(text, "gpu-idle")] == said
+    assert not found(service(predictor="workerSpec: {tensorParallelSize: 8},"), "gpu-tensor-parallel")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
-from modelcar.kserve.lint.document import Node
-from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.document import QUOTED, Node
+from modelcar.kserve.lint.findings import Edit, Report
 from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, is_vllm
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
 _PIPELINE = ("--pipeline-parallel-size", "-pp")
 _OTHERS = (*_PIPELINE, "--data-parallel-size", "-dp")
+_MEDIUM = re.compile(r"Memory|HugePages(?:-\w+)?")
 _NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
 _WITH_SHM = frozenset({"kserve-vllmserver", "kserve-huggingfaceserver"})
 """KServe's own runtimes that mount shared memory (config/runtimes)."""
@@ -27,13 +29,16 @@ def check_gpus(service: Service, report: Report) -> None:
         own = parallelism.get("tensor")
         tensor = (own or parallelism, own.text if own else "")
     size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
-    if tensor is not None and size is not None:
+    worker = _worker(service)
+    if tensor is None and worker is not None:
+        _idle_workers(worker, found, report)
+    elif tensor is not None and size is not None:
         _against(service, found[2] if found else 0, tensor[0], size, report)
     elif found and found[2] > 1 and tensor is None and not service.option_value(*_OTHERS) and is_vllm(service):
         message = f"{found[2]} GPUs, and no --tensor-parallel-size: vLLM uses one"
         fix = f"spec.parallelism.tensor: {found[2]}" if service.llm else f"--tensor-parallel-size={found[2]}"
         report.add("gpu-idle", found[0], message, f"add {fix}")
-    if found and found[2] > 1 and not _has_shm(service):
+    if found and found[2] > 1 and _talks(service) and not _has_shm(service):
         report.add("gpu-shm", found[0], f"{found[2]} GPUs, and nothing is mounted at /dev/shm")
 
 
@@ -76,11 +81,36 @@ def _against(service: Service, gpus: int, node: Node, size: int, report: Report)
         report.add("gpu-idle", node, f"--tensor-parallel-size is {size}, and the Pod has {gpus} GPUs")
 
 
+def _idle_workers(worker: Node, found: tuple[Node, str, int] | None, report: Report) -> None:
+    """Over several nodes KServe takes the size from `workerSpec`, 1 where it isn't said."""
+    own = worker.get("tensorParallelSize")
+    text = own.text if own else "1"
+    if found and text.isdecimal() and len(text) < 7 and int(text) < found[2]:
+        message = f"workerSpec.tensorParallelSize is {text}, and each Pod has {found[2]} GPUs"
+        report.add("gpu-idle", own or found[0], message, f"write tensorParallelSize: {found[2]} in workerSpec")
+
+
+def _worker(service: Service) -> Node | None:
+    """The `workerSpec` of a service or its runtime."""
+    specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
+    return next((found for spec in specs if spec is not None and (found := spec.get("workerSpec")) is not None), None)
+
+
 def _has_workers(service: Service) -> bool:
     """Whether other Pods bring GPUs too."""
-    specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
-    several = any(spec is not None and spec.get("workerSpec") is not None for spec in specs)
-    return several or (service.llm and service.item.node.at("spec", "worker") is not None)
+    return _worker(service) is not None or (service.llm and service.item.node.at("spec", "worker") is not None)
+
+
+def _talks(service: Service) -> bool:
+    """Whether the server's GPUs talk to each other: vLLM's do, by NCCL."""
+    if is_vllm(service) or service.option_value(*_TENSOR):
+        return True
+    model = service.model.at("modelFormat", "name") if service.model else None
+    if model is not None and model.text.lower() == "huggingface":
+        return True
+    if service.predictor is not None and service.predictor.get("huggingface") is not None:
+        return True
+    return any("vllm" in word for server in service.servers for word, _ in server.words)
 
 
 def _profile(service: Service) -> bool:
@@ -154,6 +184,7 @@ def check_replicas(service: Service, report: Report) -> None:
 
 def check_volumes(service: Service, report: Report) -> None:
     """Volumes that containers mount against those that there are."""
+    check_media(service.predictor, report)
     if service.llm or service.item.patch or service.predictor is None:
         return
     if service.runtime_name is not None and service.runtime is None:
@@ -173,6 +204,21 @@ def check_volumes(service: Service, report: Report) -> None:
     for name in mounts:
         if name.text not in known and "${" not in name.text:
             report.add("volume-missing", name, f"there is no volume {name.text!r}", "add it below predictor.volumes")
+
+
+def check_media(pod: Node | None, report: Report) -> None:
+    """The media of a Pod's emptyDirs."""
+    listed = pod.get("volumes") if pod else None
+    for volume in listed.elements() if listed else ():
+        found = volume.at("emptyDir", "medium")
+        if found is None or not found.string or "${" in found.text or _MEDIUM.fullmatch(found.text):
+            continue
+        near = next((word for word in ("Memory", "HugePages") if word.lower() == found.text.lower()), "")
+        document, node = found.document, found.index
+        whole = near and document.kinds[node] <= QUOTED
+        edit = Edit(found.start, found.end, document.rewritten(node, near)) if whole else None
+        message = f"Kubernetes has no medium {found.text[:60]!r}"
+        report.add("volume-medium", found, message, f"write {near or 'Memory, or take it out'}", edit)
 
 
 def _volumes(pod: Node | None) -> set[str]:

@@ -10,7 +10,7 @@ from modelcar.kserve.lint.document import OTHER, Document, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.rules_arguments import check_joined
-from modelcar.kserve.lint.rules_resources import check_container
+from modelcar.kserve.lint.rules_resources import check_container, check_media
 from modelcar.kserve.lint.service import Service, containers_of
 from modelcar.kserve.scalars import is_true
 from modelcar.kserve.versions import VLLM_RUNTIME
@@ -148,6 +148,7 @@ def check_runtime(item: Item, _world: World, report: Report) -> None:
         names = ", ".join(container.name or "one without a name" for container in containers)
         place = containers[0].node.get("name") or containers[0].node
         report.add("runtime-container", place, f"no container is called {_MODEL_CONTAINER}: there is {names}")
+    check_media(spec, report)
     for container in containers:
         check_container(container, report)
         check_joined(container, report)
