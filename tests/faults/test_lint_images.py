@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.checkpoints import gguf
 from tests.cli import modelcar
 from tests.doubles.registry import Refuse, Registry
 from tests.faults.test_check import CONFIG, MODEL, SHELL, WEIGHTS
 from tests.images import publish
 from tests.pushing import REPO, write_login
 from tests.unit.image.tars import file, folder, tar
-from tests.unit.kserve.lint_examples import secret, service
+from tests.unit.kserve.lint_examples import runtime, secret, service
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def findings(folder: Path, text: str, *args: str) -> dict[str, dict[str, Any]]:
     assert done.code in (0, 1), done.err
     told = json.loads(done.out)
     listed = told["findings"] if isinstance(told, dict) else told
-    ours = ("image-refused", "image-missing", "image-unchecked", "image-doubtful")
+    ours = ("image-refused", "image-missing", "image-unchecked", "image-doubtful", "image-format")
     return {found["rule"]: found for found in listed if found["rule"] in ours}
 
 
@@ -70,6 +71,28 @@ def test_what_check_warns_of_is_a_warning(registry: Registry, tmp_path: Path) ->
     assert found["image-doubtful"]["severity"] == "warning"
     assert "the model is in /models/one" in found["image-doubtful"]["message"]
     assert "--model=/mnt/models/one" in found["image-doubtful"]["fix"]
+
+
+def test_weights_that_vllm_doesn_t_serve(registry: Registry, tmp_path: Path) -> None:
+    weights = gguf({"general.architecture": "llama"}, [("blk.0.attn_q.weight", [64, 64], 0, 0)]) + bytes(64 * 64 * 4)
+    uri = f"oci://{publish(registry, SHELL, tar(file('models/a.gguf', weights)), tag='gguf')}"
+    found = findings(tmp_path, service(uri=uri))["image-format"]
+    assert found["message"].endswith("the weights are GGUF, and the runtime is vLLM")
+    assert "llama.cpp" in found["fix"]
+    llama = runtime().replace("quay.io/acme/vllm:1", "ghcr.io/ggml-org/llama.cpp:server")
+    assert "image-format" in findings(tmp_path, service(uri=uri) + runtime())
+    assert "image-format" not in findings(tmp_path, service(uri=uri) + llama)
+    assert "image-format" not in findings(tmp_path, service("args: [--model=/mnt/models/a.gguf],", uri=uri))
+    assert "image-format" not in findings(tmp_path, service(uri=uri).replace("vLLM", "gguf"))
+
+
+def test_the_layout_of_another_server(registry: Registry, tmp_path: Path) -> None:
+    onnx = tar(file("models/1/model.onnx", b"x"))
+    uri = f"oci://{publish(registry, SHELL, onnx, tag='onnx')}"
+    found = findings(tmp_path, service(uri=uri))["image-format"]
+    assert found["message"].endswith("ONNX, in a folder for its version, and the runtime is vLLM")
+    assert found["fix"] == "take a runtime for openvino, with modelFormat {name: onnx}"
+    assert "image-format" not in findings(tmp_path, service(uri=uri).replace("vLLM", "onnx"))
 
 
 def test_the_mode_is_that_of_the_uri(registry: Registry, tmp_path: Path) -> None:

@@ -302,5 +302,6 @@ EXAMPLES: dict[str, Example] = {
     "llm-fetch": Example(llm("{model: {uri: 'oci+fetch://a.b/c:1'}}"), llm("{model: {uri: 'oci://a.b/c:1'}}")),
 }
 
-ELSEWHERE = {"file-too-large", "not-utf8", "image-refused", "image-doubtful", "image-missing", "image-unchecked"}
+_IMAGES = {"image-refused", "image-doubtful", "image-missing", "image-unchecked", "image-format"}
+ELSEWHERE = {"file-too-large", "not-utf8"} | _IMAGES
 """Rules of bytes, not of text: test_lint_texts.py has them; and of images: tests/faults/test_lint_images.py."""

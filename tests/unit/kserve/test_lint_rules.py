@@ -46,7 +46,7 @@ runtime-label gpu-recommended template-parameter template-value gpu-tensor-paral
 volume-missing gpu-limits request-over-limit min-over-max replicas-negative canary-count mode-word mode-legacy
 mode-knative progress-deadline progress-deadline-value strategy-knative route-label route-without-auth dashboard-label
 dashboard-edit llm-version llm-container llm-fetch argument-joined argument-number gpu-kinds no-object
-volume-medium
+volume-medium image-format
 """
 """Ids that people ignore rules by: none goes, and none comes back for another mistake. New ones are added here."""
 
