@@ -98,7 +98,7 @@ def lint(
     result = _lint(texts, aim, ignore, _crds(crd), fix, more)
     _print(result, format)
     _tell(result, len(texts), verbose)
-    failed = any(strict or found.severity == "error" for found in result.findings)
+    failed = bool(result.cut) or any(strict or found.severity == "error" for found in result.findings)
     return 1 if failed else 0
 
 
@@ -239,8 +239,8 @@ def _tell(result: Result, files: int, verbose: bool) -> None:
     """On stderr: what wasn't looked at, and how much was found."""
     for note in result.notes:
         click.echo(f"note: {show.name(note)}", err=True)
-    for name, number in result.cut.items():
-        click.echo(f"note: {show.name(name)}: {show.count(number, 'more finding')} not shown", err=True)
+    for name in result.cut:
+        click.echo(f"note: {show.name(name)}: it has more findings: put these right first", err=True)
     if verbose:
         for kind, number in sorted(result.passed.items()):
             click.echo(f"note: passed over: {show.count(number, show.name(kind))}", err=True)

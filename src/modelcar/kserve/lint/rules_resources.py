@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
-from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu
+from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, volumes_of
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
@@ -56,7 +56,7 @@ def _against(service: Service, gpus: int, node: Node, size: int, report: Report)
 
 def _has_workers(service: Service) -> bool:
     """Whether other Pods bring GPUs too."""
-    specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
+    specs = (service.predictor, service.runtime.item.node.get("spec") if service.runtime else None)
     several = any(spec is not None and spec.get("workerSpec") is not None for spec in specs)
     return several or (service.llm and service.item.node.at("spec", "worker") is not None)
 
@@ -79,7 +79,7 @@ def _has_shm(service: Service) -> bool:
         return True  # its base configuration, kserve-config-llm-template, mounts it
     if service.runtime_name is not None and service.runtime_name.text in _WITH_SHM and service.runtime is None:
         return True
-    return any(server.mounts_shm() for server in service.servers)
+    return any(server.mounts_shm for server in service.servers)
 
 
 def check_amounts(service: Service, report: Report) -> None:
@@ -154,12 +154,7 @@ def check_volumes(service: Service, report: Report) -> None:
     ]
     if not mounts:
         return
-    known = _volumes(service.predictor) | (_volumes(service.runtime.node.get("spec")) if service.runtime else set())
+    known = volumes_of(service.predictor) | (service.runtime.volumes if service.runtime else frozenset())
     for name in mounts:
         if name.text not in known and "${" not in name.text:
             report.add("volume-missing", name, f"there is no volume {name.text!r}", "add it below predictor.volumes")
-
-
-def _volumes(pod: Node | None) -> set[str]:
-    listed = pod.get("volumes") if pod else None
-    return {name.text for volume in (listed.elements() if listed else ()) if (name := volume.get("name")) is not None}
