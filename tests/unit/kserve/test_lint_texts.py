@@ -109,6 +109,18 @@ def test_lines_and_columns_are_those_of_the_file() -> None:
             assert (finding.line, finding.rule) == (5, "unknown-field")
 
 
+@pytest.mark.parametrize("key", ["[a, b]", "{a: b}", "[]"])
+def test_a_key_that_is_no_string(key: str) -> None:
+    finding = only(service() + f"? {key}\n: c\n")
+    assert (finding.rule, finding.line, finding.column) == ("wrong-type", 5, 3)
+    assert finding.message == "a key must be a string"
+
+
+def test_a_key_that_is_an_alias_is_what_it_stands_for() -> None:
+    finding = only(service(annotations="{a: &x specc}") + "*x : c\n")
+    assert (finding.rule, finding.fix) == ("unknown-field", "did you mean spec?")
+
+
 def test_several_documents_in_one_file() -> None:
     result = result_of("---\n".join([service("arg: [],"), "a: b\n", service("arg: [],", name="other")]))
     assert [(finding.line, finding.rule) for finding in result.findings] == [

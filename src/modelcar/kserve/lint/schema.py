@@ -145,7 +145,11 @@ class _Walk:
         key, end = node + 1, after[node]
         while key < end:
             value = after[key]
-            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(key)
+            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(document.followed(key))
+            if kinds[key] > OTHER and kinds[document.followed(key)] > OTHER:
+                self._add("wrong-type", key, "a key must be a string", "take the `?` or the brackets away")
+                key = after[value]
+                continue
             if text in keys:
                 self._add("duplicate-key", key, f"{text!r} stands here twice: kubectl takes one of them, or none")
             keys.add(text)
@@ -246,7 +250,7 @@ class _Walk:
             self._unknown_key(key, present, type_, name)
 
     def _unknown_key(self, key: int, present: set[str], type_: _Type, name: str) -> None:
-        text = self._document.value(key)
+        text = self._document.value(self._document.followed(key))
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
