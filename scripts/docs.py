@@ -84,7 +84,8 @@ knows a part: what it doesn't know is not checked, unless it is nearly the name 
   with commas between them; behind a blank the comment may say why. Ids stay the same for ever.
 - **`--fix`** makes the fixes that need no decision: quotes around what must be a string, or away from a number, the
   name of a field that was nearly right, the word for a deployment mode. It replaces text at its place; comments,
-  quotes, line ends and all other bytes stay. What it can't decide stays a finding.
+  quotes, line ends and all other bytes stay. What it can't decide stays a finding. If one of the files is read-only for
+  you, no file is changed, even where the folder's rights would allow to replace it; root may write every file.
 - **For machines**: `--format json`, `sarif` (SARIF 2.1.0 for code scanning; files are named from the current folder on,
   lines known by GitHub's own fingerprints), `github` (annotations at a change's lines).
 - **Exit code**: 0 without errors, 1 with errors (with `--strict`: or warnings), 2 when the call is wrong.

@@ -175,6 +175,23 @@ def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:
         files.chmod(0o755)
 
 
+def test_fix_leaves_a_read_only_file_and_all_others(files: Path) -> None:
+    """Its owner could replace it, for the folder is theirs; they made it read-only so that nothing does."""
+    (files / "first.yaml").write_text(ERROR)
+    (files / "error.yaml").chmod(0o444)
+    args = ("lint", "--fix", "--ignore=duplicate-object", "first.yaml", "error.yaml")
+    files.chmod(0o777)
+    done = modelcar(*args, cwd=files, wrap=without_rights())
+    assert done.code == 1
+    assert done.error == ("error.yaml is read-only: --fix changed no file; chmod u+w error.yaml, or lint without --fix")
+    assert [(files / name).read_text() for name in ("first.yaml", "error.yaml")] == [ERROR, ERROR]
+
+
+def test_fix_minds_no_rights_where_nothing_is_to_be_fixed(files: Path) -> None:
+    (files / "good.yaml").chmod(0o444)
+    assert modelcar("lint", "--fix", "good.yaml", cwd=files, wrap=without_rights()).code == 0
+
+
 def test_fix_goes_on_until_nothing_is_left(files: Path) -> None:
     path = files / "error.yaml"
     path.write_text(service(predictor="minReplica: '2', maxReplicas: 3,"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -138,10 +139,18 @@ def _fix(texts: list[Text], result: Result, again: Callable[[], Result]) -> Resu
         if not changed:
             break
         result = again()
+    for index in counts:
+        _check_writable(texts[index].name)
     for index, count in counts.items():
         _write(texts[index])
         click.echo(f"{show.name(texts[index].name)}: fixed in {show.count(count, 'place')}", err=True)
     return result
+
+
+def _check_writable(name: str) -> None:
+    """Refuse a file that the user couldn't write by hand: the folder's rights alone would allow to replace it."""
+    if not os.access(name, os.W_OK):
+        raise ModelcarError(f"{name} is read-only: --fix changed no file", f"chmod u+w {name}, or lint without --fix")
 
 
 def _write(text: Text) -> None:
