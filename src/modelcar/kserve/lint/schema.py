@@ -145,9 +145,8 @@ class _Walk:
         key, end = node + 1, after[node]
         while key < end:
             value = after[key]
-            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(document.followed(key))
-            if kinds[key] > OTHER and kinds[document.followed(key)] > OTHER:
-                self._add("wrong-type", key, "a key must be a string", "take the `?` or the brackets away")
+            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else self._key(key)
+            if text is None:
                 key = after[value]
                 continue
             if text in keys:
@@ -169,6 +168,19 @@ class _Walk:
             key = after[value]
         if unknown:
             self._unknown(node, unknown, type_, name)
+        self._missing(node, type_, name, required, keys, empty)
+
+    def _key(self, key: int) -> str | None:
+        """The text of a key that may be anything; None, and told, for a list or a map."""
+        target = self._document.followed(key)
+        if self._document.kinds[target] <= OTHER:
+            return self._document.value(target)
+        self._add("wrong-type", key, "a key must be a string", "take the `?` or the brackets away")
+        return None
+
+    def _missing(
+        self, node: int, type_: _Type, name: str, required: tuple[str, ...], keys: set[str], empty: list[str]
+    ) -> None:
         if required and (empty or not keys.issuperset(required)) and "<<" not in keys:
             missing = [wanted for wanted in required if wanted not in keys or wanted in empty]
             self._add("missing-field", node, f"{name or _kind_of(type_.name)} lacks {', '.join(missing)}")
