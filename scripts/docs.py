@@ -93,12 +93,15 @@ knows a part: what it doesn't know is not checked, unless it is nearly the name 
 - **`--fix`** makes the fixes that need no decision: quotes around what must be a string, or away from a number, the
   name of a field that was nearly right and whose value fits, `=` between an option and its value, the word for a
   deployment mode. It replaces text at its place; comments, quotes, line ends and all other bytes stay. What it can't
-  decide stays a finding.
+  decide stays a finding. If one of the files is read-only for you, no file is changed, even where the folder's rights
+  would allow to replace it; root may write every file.
 - **For machines**: `--format json`, `sarif` (SARIF 2.1.0 for code scanning; files are named from the current folder on,
   lines known by GitHub's own fingerprints), `github` (annotations at a change's lines).
 - **Exit code**: 0 without errors, 1 with errors (with `--strict`: or warnings), 2 when the call is wrong.
-- **Limits**: 10 MB a file, a hundred levels, a thousand findings a file. Each node is looked at once, whatever
-  points to it.
+- **Limits**: 10 MB a file, 1.5 million events of YAML, a hundred levels; aliases may stand for as many values as the
+  file has, and 100,000 more. Behind a thousand findings nothing more is looked for in a file: stderr says so, and the
+  exit code is 1. Each node is looked at once, whatever points to it.
+- **Not looked into**: inline patches in a kustomization (`patches: - patch: |-`), JSON6902 patches.
 """
 
 

@@ -93,7 +93,7 @@ def _runs_vllm(service: Service) -> bool:
     words = [word for server in service.servers for word, _ in server.words]
     if any(word.endswith(".gguf") for word in words):
         return False
-    runtime = service.runtime_server
+    runtime = service.runtime.server if service.runtime else None
     image = runtime.node.get("image") if runtime is not None else None
     return image is None or "vllm" in image.text.lower() or any("vllm" in word for word in words)
 

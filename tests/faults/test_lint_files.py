@@ -92,6 +92,16 @@ def test_stdin() -> None:
     assert done.stdout.startswith("-:4:")
 
 
+def test_more_mistakes_than_are_told_end_with_1(files: Path) -> None:
+    """Behind a thousand warnings nothing is looked for, and there may be an error."""
+    pieces = [service(uri="oci://a.b/c", name=f"n{n}") for n in range(1001)]
+    (files / "many.yaml").write_text("---\n".join(pieces))
+    done = lint("many.yaml", cwd=files)
+    assert (done.code, len(done.out.splitlines())) == (1, 2000)
+    assert done.err.splitlines()[0] == "note: many.yaml: it has more findings: put these right first"
+    assert json.loads(lint("many.yaml", "--format=json", cwd=files).out)["incomplete"] == ["many.yaml"]
+
+
 def test_what_wasn_t_looked_at_is_told(files: Path) -> None:
     (files / "more.yaml").write_text("kind: ConfigMap\n---\nkind: ConfigMap\n")
     (files / "helm.yaml").write_text("a: {{ .Values.a }}\n")
@@ -205,9 +215,10 @@ def test_fix_writes_the_file_and_keeps_its_mode(files: Path) -> None:
 def test_fix_again_changes_nothing(files: Path) -> None:
     lint("--fix", "error.yaml", cwd=files)
     before = (files / "error.yaml").stat()
+    place = (before.st_ino, before.st_mtime_ns)
     assert lint("--fix", "error.yaml", cwd=files).err == "0 errors, 0 warnings in 1 object of 1 file\n"
     after = (files / "error.yaml").stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (after.st_ino, after.st_mtime_ns) == place
 
 
 def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:
@@ -219,6 +230,23 @@ def test_a_folder_in_which_nothing_may_be_written(files: Path) -> None:
         assert (files / "error.yaml").read_text() == ERROR
     finally:
         files.chmod(0o755)
+
+
+def test_fix_leaves_a_read_only_file_and_all_others(files: Path) -> None:
+    """Its owner could replace it, for the folder is theirs; they made it read-only so that nothing does."""
+    (files / "first.yaml").write_text(ERROR)
+    (files / "error.yaml").chmod(0o444)
+    args = ("lint", "--fix", "--ignore=duplicate-object", "first.yaml", "error.yaml")
+    files.chmod(0o777)
+    done = modelcar(*args, cwd=files, wrap=without_rights())
+    assert done.code == 1
+    assert done.error == ("error.yaml is read-only: --fix changed no file; chmod u+w error.yaml, or lint without --fix")
+    assert [(files / name).read_text() for name in ("first.yaml", "error.yaml")] == [ERROR, ERROR]
+
+
+def test_fix_minds_no_rights_where_nothing_is_to_be_fixed(files: Path) -> None:
+    (files / "good.yaml").chmod(0o444)
+    assert modelcar("lint", "--fix", "good.yaml", cwd=files, wrap=without_rights()).code == 0
 
 
 def test_fix_goes_on_until_nothing_is_left(files: Path) -> None:

@@ -104,7 +104,7 @@ def lint(
     result.notes = unread + result.notes
     _print(result, format)
     _tell(result, len(texts), verbose)
-    failed = bool(unread) or any(strict or found.severity == "error" for found in result.findings)
+    failed = bool(unread or result.cut) or any(strict or found.severity == "error" for found in result.findings)
     return 1 if failed else 0
 
 
@@ -144,10 +144,18 @@ def _fix(texts: list[Text], result: Result, again: Callable[[], Result]) -> Resu
         if not changed:
             break
         result = again()
+    for index in counts:
+        _check_writable(texts[index].name)
     for index, count in counts.items():
         _write(texts[index])
         click.echo(f"{show.name(texts[index].name)}: fixed in {show.count(count, 'place')}", err=True)
     return result
+
+
+def _check_writable(name: str) -> None:
+    """Refuse a file that the user couldn't write by hand: the folder's rights alone would allow to replace it."""
+    if not os.access(name, os.W_OK):
+        raise ModelcarError(f"{name} is read-only: --fix changed no file", f"chmod u+w {name}, or lint without --fix")
 
 
 def _write(text: Text) -> None:
@@ -291,8 +299,8 @@ def _tell(result: Result, files: int, verbose: bool) -> None:
     """On stderr: what wasn't looked at, and how much was found."""
     for note in result.notes:
         click.echo(f"note: {show.name(note)}", err=True)
-    for name, number in result.cut.items():
-        click.echo(f"note: {show.name(name)}: {show.count(number, 'more finding')} not shown", err=True)
+    for name in result.cut:
+        click.echo(f"note: {show.name(name)}: it has more findings: put these right first", err=True)
     if verbose:
         for kind, number in sorted(result.passed.items()):
             click.echo(f"note: passed over: {show.count(number, show.name(kind))}", err=True)

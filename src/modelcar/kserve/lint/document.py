@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from modelcar.kserve.scalars import integer_of, is_true, plain_type, tagged_type
@@ -24,8 +24,13 @@ MAPPING: Final = 3
 SEQUENCE: Final = 4
 ALIAS: Final = 5
 
-_IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=[ \t]*([\w-]+(?:[ \t]*,[ \t]*[\w-]+)*)")
+_IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=[ \t]*([\w-]+(?:[ \t]*,[ \t]*[\w-]+){0,99})")
 _BREAK = re.compile(r"\r\n|[\r\n]")
+
+
+@lru_cache(64)
+def _ids(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.split(","))
 
 
 class Document:
@@ -39,14 +44,16 @@ class Document:
         starts: Where each begins, in characters.
         ends: Where each ends.
         after: The node behind it and all that it holds.
-        values: The texts of scalars of kind `OTHER`.
+        others: The scalars of kind `OTHER`.
+        texts: The text of each of those.
         tags: The tags of nodes that have one.
         aliases: The nodes that aliases stand for.
         roots: The nodes that are documents.
     """
 
     __slots__ = (
-        "__dict__", "after", "aliases", "bom", "ends", "kinds", "name", "roots", "starts", "tags", "text", "values",
+        "__dict__", "after", "aliases", "bom", "ends", "kinds", "name", "others", "roots", "starts", "tags", "text",
+        "texts",
     )  # fmt: skip
 
     def __init__(self, name: str, text: str) -> None:
@@ -57,7 +64,8 @@ class Document:
         self.starts = array("I")
         self.ends = array("I")
         self.after = array("I")
-        self.values: dict[int, str] = {}
+        self.others = array("I")
+        self.texts: list[str] = []
         self.tags: dict[int, str] = {}
         self.aliases: dict[int, int] = {}
         self.roots: list[int] = []
@@ -71,10 +79,7 @@ class Document:
         """The rules that comments leave out, by line."""
         if "modelcar:" not in self.text:
             return {}
-        return {
-            self.position(found.start())[0]: frozenset(word.strip() for word in found[1].split(","))
-            for found in _IGNORE.finditer(self.text)
-        }
+        return {self.position(found.start())[0]: _ids(found[1]) for found in _IGNORE.finditer(self.text)}
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character, both from 1 on."""
@@ -83,10 +88,13 @@ class Document:
 
     def line_at(self, offset: int) -> str:
         """The line in which a character stands."""
-        line, column = self.position(offset)
-        start = offset - column + 1
-        end = self._lines[line] if line < len(self._lines) else len(self.text)
-        return self.text[start:end]
+        _, column = self.position(offset)
+        return self.text[offset - column + 1 : self.line_end(offset)]
+
+    def line_end(self, offset: int) -> int:
+        """Where the line ends in which a character stands, behind its line break."""
+        line, _ = self.position(offset)
+        return self._lines[line] if line < len(self._lines) else len(self.text)
 
     def value(self, node: int) -> str:
         """The text of a scalar; empty for what is none."""
@@ -95,7 +103,7 @@ class Document:
             return self.text[self.starts[node] : self.ends[node]]
         if kind == QUOTED:
             return self.text[self.starts[node] + 1 : self.ends[node] - 1]
-        return self.values.get(node, "")
+        return self.texts[bisect_left(self.others, node)] if kind == OTHER else ""
 
     def rewritten(self, node: int, text: str) -> str:
         """Other text for a scalar, in the quotes that are there; `text` needs no escapes."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from modelcar.kserve.lint.document import MAPPING, Document, Node
+from modelcar.kserve.lint.near import Guesses
 from modelcar.kserve.versions import Flavor, Version
+
+if TYPE_CHECKING:
+    from modelcar.kserve.lint.service import Runtime
 
 SERVING = "serving.kserve.io/"
 
@@ -83,13 +89,20 @@ class World:
         items: Those of kinds that lint knows.
         passed: How many of each other kind there were.
         connected: The namespaces from which each Secret is named as a connection.
+        guesses: What was meant by words that nobody knows.
+        runtimes: The runtimes that services use; each is looked through once.
+        logins: Those of each pull secret by registry; None for a secret that holds no JSON object.
     """
 
     aim: Aim
     items: list[Item] = field(default_factory=list)
     passed: dict[str, int] = field(default_factory=dict)
     connected: dict[str, set[str]] = field(default_factory=dict)
+    guesses: Guesses = field(default_factory=Guesses)
+    runtimes: dict[Item, Runtime] = field(default_factory=dict)
+    logins: dict[Item, dict[str, object] | None] = field(default_factory=dict)
     _named: dict[tuple[str, str], list[Item]] = field(default_factory=dict)
+    _first: dict[tuple[str, str, str], tuple[int, Item]] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
         """Take an object in."""
@@ -97,14 +110,19 @@ class World:
         if connection := item.annotation("opendatahub.io/connections"):
             self.connected.setdefault(connection, set()).add(item.namespace)
         if not item.patch:
-            self._named.setdefault((item.kind, item.name), []).append(item)
+            named = self._named.setdefault((item.kind, item.name), [])
+            self._first.setdefault((item.kind, item.name, item.namespace), (len(named), item))
+            named.append(item)
 
     def find(self, kind: str, name: str, namespace: str) -> Item | None:
-        """An object by its name; one that says no namespace may be in any."""
-        for item in self._named.get((kind, name), ()):
-            if not namespace or not item.namespace or item.namespace == namespace:
-                return item
-        return None
+        """The first object of a name; one that says no namespace may be in any."""
+        named = self._named.get((kind, name))
+        if named is None or not namespace:
+            return named[0] if named else None
+        if len(named) == 1:
+            return named[0] if named[0].namespace in (namespace, "") else None
+        found = [one for space in (namespace, "") if (one := self._first.get((kind, name, space)))]
+        return min(found, key=itemgetter(0))[1] if found else None
 
     def runtime(self, name: str, namespace: str) -> Item | None:
         """A ServingRuntime, which wins over a ClusterServingRuntime of the same name."""

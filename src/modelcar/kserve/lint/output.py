@@ -38,7 +38,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "warnings": count(result.findings, Severity.WARNING),
         "objects": result.objects,
         "passed_over": result.passed,
-        "left_out": result.cut,
+        "incomplete": result.cut,
         "notes": result.notes,
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -19,8 +21,11 @@ except ImportError as error:
     ) from error
 
 _DEEPEST = 100
-_MOST = 4_000_000
-"""So many nodes has a file of 10 MB that is made of nothing else."""
+_MOST = 1_500_000
+"""So many events of YAML are read: a file of 10 MB that people or programs wrote has fewer, even where it is dense."""
+_MOST_ALIASED = 100_000
+"""So many values may aliases stand for, besides as many as the file itself has. kubectl has a bound of this kind too
+(sigs.k8s.io/yaml, goyaml.v2/decode.go, `allowedAliasRatio`: "document contains excessive aliasing")."""
 
 _QUOTES = ("'", '"')
 
@@ -42,7 +47,7 @@ def parse(document: Document) -> None:
     """Read a document's text into its nodes.
 
     Raises:
-        Unparsable: It is no YAML, nested too deep, or has too many nodes. What stands before is there.
+        Unparsable: It is no YAML, nested too deep, or has too many values. What stands before is there.
     """
     try:
         _Builder(document).run()
@@ -63,6 +68,8 @@ class _Builder:
         self._document = document
         self._anchors: dict[str, int] = {}
         self._open: list[int] = []
+        self._aliases: list[int] = []
+        self._aliased = [0]  # how many values those before each alias stand for
 
     def run(self) -> None:
         document, text = self._document, self._document.text
@@ -78,7 +85,7 @@ class _Builder:
             events.DocumentStartEvent: self._document_start,
             events.DocumentEndEvent: self._document_end,
         }.get
-        for event in iter(next_event, None):
+        for event in islice(iter(next_event, None), _MOST):
             if event.__class__ is not scalar:
                 if method := methods(event.__class__):
                     method(event)
@@ -92,11 +99,14 @@ class _Builder:
             elif style in _QUOTES and value == text[start + 1 : end - 1]:
                 kinds.append(QUOTED)
             else:
-                document.values[len(kinds)] = value
+                document.others.append(len(kinds))
+                document.texts.append(value)
                 kinds.append(OTHER)
             starts.append(start)
             ends.append(end)
             after.append(len(kinds))
+        if (event := next_event()) is not None:
+            raise Unparsable(f"more than {_MOST:,} events of YAML: split the file", event.start_mark.index)
 
     def _name(self, event: Any, node: int) -> None:
         """Note a node's tag and anchor."""
@@ -110,8 +120,6 @@ class _Builder:
         node = len(document.kinds)
         if len(self._open) >= _DEEPEST:
             raise Unparsable(f"nested deeper than {_DEEPEST} levels", event.start_mark.index)
-        if node > _MOST:
-            raise Unparsable(f"more than {_MOST:,} values", event.start_mark.index)
         self._open.append(node)
         document.kinds.append(MAPPING if event.__class__ is events.MappingStartEvent else SEQUENCE)
         document.starts.append(event.start_mark.index)
@@ -137,6 +145,17 @@ class _Builder:
         document.ends.append(event.end_mark.index)
         document.after.append(node + 1)
         document.aliases[node] = target
+        aliased = self._aliased[-1] + self._size(target)
+        if aliased > _MOST_ALIASED + node:
+            raise Unparsable(f"aliases stand for {aliased:,} values here, as in a bomb", event.start_mark.index)
+        self._aliases.append(node)
+        self._aliased.append(aliased)
+
+    def _size(self, node: int) -> int:
+        """How many values a node has, those that aliases in it stand for among them."""
+        end = self._document.after[node]
+        first, last = bisect_left(self._aliases, node), bisect_left(self._aliases, end)
+        return end - node + self._aliased[last] - self._aliased[first]
 
     def _document_start(self, _event: Any) -> None:
         self._document.roots.append(len(self._document.kinds))

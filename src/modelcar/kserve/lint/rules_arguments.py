@@ -24,7 +24,9 @@ def check_arguments(service: Service, report: Report) -> None:
     """The arguments of a service's containers."""
     own = service.server
     if own is not None:
-        check_joined(own, report, service.runtime_server)  # KServe adds the model's arguments to the runtime's
+        check_joined(
+            own, report, service.runtime.server if service.runtime else None
+        )  # KServe adds the model's arguments to the runtime's
     for container in (*containers_of(service.predictor), *service.others):
         if own is None or container.node.index != own.node.index:
             check_joined(container, report)

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
-from modelcar.kserve.lint.rules_uri import check_uri
+from modelcar.kserve.lint.rules_uri import LONGEST, check_uri
 from modelcar.kserve.lint.service import CONNECTIONS, Service
 
 PROTOCOL = "opendatahub.io/connection-type-protocol"
@@ -18,6 +18,7 @@ _LEGACY = "opendatahub.io/connection-type-ref"
 _OLD = "opendatahub.io/connection-type"
 _PULL_SECRETS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 _PROTOCOLS = ("uri", "oci", "s3")
+_MOST_LOGINS = 1000
 _MANAGED = "opendatahub.io/managed"
 _LEGACY_PROTOCOLS = {"uri-v1": "uri", "oci-v1": "oci", "s3": "s3"}
 
@@ -25,7 +26,7 @@ _LEGACY_PROTOCOLS = {"uri-v1": "uri", "oci-v1": "oci", "s3": "s3"}
 def check_secret(item: Item, world: World, report: Report) -> None:
     """A Secret that is a connection, or that someone names as one."""
     _data(item, report)
-    _pull_secret(item, report)
+    _pull_secret(item, world, report)
     protocol = protocol_of(item)
     if not (
         protocol or item.annotation(_LEGACY) or item.annotation(_OLD) or _looks_like_one(item) or _is_named(item, world)
@@ -133,7 +134,7 @@ def _keys(item: Item, protocol: str, report: Report) -> None:
             report.add("connection-managed", title, f"the S3 connection {item.name} lacks the label {_MANAGED}")
 
 
-def _pull_secret(item: Item, report: Report) -> None:
+def _pull_secret(item: Item, world: World, report: Report) -> None:
     written = item.node.get("type")
     if written is None or written.text != _PULL_SECRETS[0] or item.patch:
         return
@@ -141,12 +142,18 @@ def _pull_secret(item: Item, report: Report) -> None:
     if found is None:
         if protocol_of(item) != "oci":  # else it is told as what the connection lacks
             report.add("pull-secret", item.title, f"the pull secret {item.name} has no key .dockerconfigjson")
-    elif "${" not in found.text and _logins(item) is None:
+    elif "${" not in found.text and _logins(item, world) is None:
         report.add("pull-secret", found, f".dockerconfigjson of {item.name} is no JSON object")
 
 
-def _logins(item: Item) -> dict[str, object] | None:
+def _logins(item: Item, world: World) -> dict[str, object] | None:
     """The logins of a pull secret by registry; None where it is no JSON object."""
+    if item not in world.logins:
+        world.logins[item] = _read_logins(item)
+    return world.logins[item]
+
+
+def _read_logins(item: Item) -> dict[str, object] | None:
     try:
         held = json.loads(clear(item, ".dockerconfigjson"))
     except (ValueError, RecursionError):
@@ -157,11 +164,11 @@ def _logins(item: Item) -> dict[str, object] | None:
     return logins if isinstance(logins, dict) else {}
 
 
-def _has_login(item: Item, image: str) -> bool:
+def _has_login(item: Item, image: str, world: World) -> bool:
     """Whether a pull secret is for an image's registry, as the kubelet matches it: by host, a path's begin, or `*`."""
-    logins = _logins(item)
-    if not logins:
-        return True  # another rule says so, or it is public
+    logins = _logins(item, world)
+    if not logins or len(logins) > _MOST_LOGINS:
+        return True  # another rule says so, or it is public; nor are thousands looked through for each image
     for login in logins:
         place = login.partition("://")[2] or login
         place = "docker.io" if place.startswith("index.docker.io") else place.rstrip("/")
@@ -202,12 +209,13 @@ def check_connection(service: Service, report: Report) -> None:
     uri = sources[0].node
     protocol = kind_of(secret)
     if protocol == "oci":
-        host = clear(secret, "OCI_HOST").partition("://")[2] or clear(secret, "OCI_HOST")
+        written = clear(secret, "OCI_HOST")[:LONGEST]
+        host = written.partition("://")[2] or written
         image = uri.text.partition("://")[2]
         if host and uri.text.startswith("oci") and not f"{image}/".startswith(f"{host.rstrip('/')}/"):
             message = f"the image is in {image.partition('/')[0]}, and the connection {secret.name} is for {host}"
             report.add("connection-host", uri, message)
-        elif uri.text.startswith("oci") and not _has_login(secret, image):
+        elif uri.text.startswith("oci") and not _has_login(secret, image, service.world):
             message = f".dockerconfigjson of the connection {secret.name} has no login for {image.partition('/')[0]}"
             report.add("connection-host", uri, message)
     elif (found := uri_of_connection(service)) and found[1] not in ("", uri.text):

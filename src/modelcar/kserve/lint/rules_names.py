@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from contextlib import suppress
+from functools import cache, lru_cache
 
 from modelcar.kserve import names
 from modelcar.kserve.lint.document import MAPPING, Node
-from modelcar.kserve.lint.findings import Report
+from modelcar.kserve.lint.findings import Enough, Report
+from modelcar.kserve.lint.near import Guesses
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.service import is_runtime
 from modelcar.kserve.versions import Flavor
@@ -76,7 +78,7 @@ def _label(labels: bool, mapping: Node, report: Report) -> None:
 _is_key = lru_cache(1024)(names.is_qualified_name)
 
 
-def check_keys(item: Item, _world: World, report: Report) -> None:
+def check_keys(item: Item, world: World, report: Report) -> None:
     """Labels and annotations that somebody would read if they were spelled right, or stood in the right place."""
     metadata = item.node.get("metadata")
     for kind in ("labels", "annotations"):
@@ -85,7 +87,7 @@ def check_keys(item: Item, _world: World, report: Report) -> None:
             continue
         document = found.document
         for key, _ in document.items(found.index):
-            if meant := _meant(kind, document.value(key)):
+            if meant := _meant(kind, document.value(key), world.guesses):
                 report.add("key-unread", Node(document, key), f"nobody reads {kind[:-1]} {document.value(key)}", meant)
 
 
@@ -111,29 +113,28 @@ _ANNOTATIONS = frozenset(
 """What KServe, Knative and OpenShift AI read (KSERVE.md 2 to 4a)."""
 
 
-@lru_cache(1024)
-def _meant(kind: str, name: str) -> str:
+def _meant(kind: str, name: str, guesses: Guesses) -> str:
     """What to do about a key of `labels` or `annotations` that nobody reads; empty where there is nothing."""
     own, others = (_LABELS, _ANNOTATIONS) if kind == "labels" else (_ANNOTATIONS, _LABELS)
     if name in own or not name.partition("/")[0].endswith(_DOMAINS):
         return ""
     if name in others:
         return f"it is read among the {'annotations' if kind == 'labels' else 'labels'}: move it there"
-    folded = _folded(name.rpartition("/")[2])
-    for known in sorted(own):
-        if _folded(known.rpartition("/")[2]) == folded:
-            return f"did you mean {known}?"
-    from difflib import get_close_matches
+    near = _by_folded(kind).get(_folded(name)) or guesses.near(name, kind, sorted(own), 0.93)
+    return f"did you mean {near}?" if near else ""
 
-    near = get_close_matches(name, sorted(own), 1, 0.93)
-    return f"did you mean {near[0]}?" if near else ""
+
+@cache
+def _by_folded(kind: str) -> dict[str, str]:
+    return {_folded(known): known for known in sorted(_LABELS if kind == "labels" else _ANNOTATIONS, reverse=True)}
 
 
 _DOMAINS = ("kserve.io", "knative.dev", "opendatahub.io", "openshift.io")
 
 
 def _folded(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(".", "")
+    """A key by which those are equal that differ in case, in marks or in what stands before the slash."""
+    return name.rpartition("/")[2].lower().replace("-", "").replace("_", "").replace(".", "")
 
 
 def check_same(world: World, report: Report) -> None:
@@ -144,7 +145,8 @@ def check_same(world: World, report: Report) -> None:
         for other in group[1:]:
             where = f" in {other.namespace}" if other.namespace else ""
             message = f"{other.kind} {other.name}{where} is already at {first.document.name}:{line}"
-            report.add("duplicate-object", other.title, message)
+            with suppress(Enough):
+                report.add("duplicate-object", other.title, message)
 
 
 def _placeholder(text: str) -> bool:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, is_vllm
+from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, is_vllm, volumes_of
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
@@ -92,7 +92,7 @@ def _idle_workers(worker: Node, found: tuple[Node, str, int] | None, report: Rep
 
 def _worker(service: Service) -> Node | None:
     """The `workerSpec` of a service or its runtime."""
-    specs = (service.predictor, service.runtime.node.get("spec") if service.runtime else None)
+    specs = (service.predictor, service.runtime.item.node.get("spec") if service.runtime else None)
     return next((found for spec in specs if spec is not None and (found := spec.get("workerSpec")) is not None), None)
 
 
@@ -124,7 +124,7 @@ def _has_shm(service: Service) -> bool:
         return True  # its base configuration, kserve-config-llm-template, mounts it
     if service.runtime_name is not None and service.runtime_name.text in _WITH_SHM and service.runtime is None:
         return True
-    return any(server.mounts_shm() for server in service.servers)
+    return any(server.mounts_shm for server in service.servers)
 
 
 def check_amounts(service: Service, report: Report) -> None:
@@ -200,7 +200,7 @@ def check_volumes(service: Service, report: Report) -> None:
     ]
     if not mounts:
         return
-    known = _volumes(service.predictor) | (_volumes(service.runtime.node.get("spec")) if service.runtime else set())
+    known = volumes_of(service.predictor) | (service.runtime.volumes if service.runtime else frozenset())
     for name in mounts:
         if name.text not in known and "${" not in name.text:
             report.add("volume-missing", name, f"there is no volume {name.text!r}", "add it below predictor.volumes")
@@ -219,8 +219,3 @@ def check_media(pod: Node | None, report: Report) -> None:
         edit = Edit(found.start, found.end, document.rewritten(node, near)) if whole else None
         message = f"Kubernetes has no medium {found.text[:60]!r}"
         report.add("volume-medium", found, message, f"write {near or 'Memory, or take it out'}", edit)
-
-
-def _volumes(pod: Node | None) -> set[str]:
-    listed = pod.get("volumes") if pod else None
-    return {name.text for volume in (listed.elements() if listed else ()) if (name := volume.get("name")) is not None}

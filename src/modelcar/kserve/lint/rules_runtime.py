@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from functools import lru_cache
+from collections.abc import Iterable
+from itertools import islice
 
 from modelcar.kserve.lint.document import OTHER, Document, Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.rules_arguments import check_joined
 from modelcar.kserve.lint.rules_resources import check_container, check_media
-from modelcar.kserve.lint.service import Service, containers_of
+from modelcar.kserve.lint.service import Runtime, Service, containers_of
 from modelcar.kserve.scalars import is_true
 from modelcar.kserve.versions import VLLM_RUNTIME
 
-_PLACEHOLDER = re.compile(r"\$\([^)]*\)|\$\{[^}]*\}")
-_LABEL = re.compile(r"\{\{\s*\.Labels\.([A-Za-z0-9_]+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\$\([^()]*\)|\$\{\{?[^{}]*\}")
 _PARAMETER = re.compile(r"\$\{\{?\s*([A-Za-z0-9_]+)\s*\}\}?")
 _MODEL_CONTAINER = "kserve-container"
 _FILLED_IN = "kserve-mlserver"
@@ -56,35 +55,35 @@ def check_runtime_of(service: Service, report: Report) -> None:
         _cluster_runtime(service, service.runtime_name, written, report)
 
 
-def _disabled(runtime: Item, named: Node | None, report: Report) -> None:
-    disabled = runtime.node.at("spec", "disabled")
+def _disabled(runtime: Runtime, named: Node | None, report: Report) -> None:
+    disabled = runtime.item.node.at("spec", "disabled")
     if disabled is not None and disabled.type == "boolean" and is_true(disabled.text) and named is not None:
-        report.add("runtime-disabled", named, f"{runtime.kind} {runtime.name} is disabled")
+        report.add("runtime-disabled", named, f"{runtime.title} is disabled")
 
 
-def _format(runtime: Item, model_format: Node | None, report: Report) -> None:
+def _format(runtime: Runtime, model_format: Node | None, report: Report) -> None:
     """KServe compares the name, and where a version is given, both (`RuntimeSupportsModel`)."""
-    listed = runtime.node.at("spec", "supportedModelFormats")
-    supported = [
-        (name.text, element.get("version"))
-        for element in (listed.elements() if listed else ())
-        if (name := element.get("name")) is not None
-    ]
     written, version = (model_format.get("name"), model_format.get("version")) if model_format else (None, None)
-    known = list(dict.fromkeys(name for name, _ in supported))
+    known = runtime.formats
     if written is not None and version is not None and version.string and written.text in known:
-        versions = [one.text for name, one in supported if name == written.text and one is not None]
+        versions = known[written.text]
         if version.text not in versions:
-            has = f"it has {', '.join(versions)}" if versions else "it names none"
-            fix = f"write one of {', '.join(versions)}, or none" if versions else "take the version out"
-            message = f"{runtime.kind} {runtime.name} doesn't serve version {version.text!r} of {written.text}: {has}"
+            has = f"it has {_some(versions)}" if versions else "it names none"
+            fix = f"write one of {_some(versions)}, or none" if versions else "take the version out"
+            message = f"{runtime.title} doesn't serve version {version.text!r} of {written.text}: {has}"
             report.add("runtime-format", version, message, fix)
     if written is not None and written.string and known and written.text not in known:
-        near = next((name for name in known if name.lower() == written.text.lower()), known[0])
+        near = runtime.folded.get(written.text.lower()) or next(iter(known))
         report.add(
-            "runtime-format", written, f"{runtime.kind} {runtime.name} doesn't serve {written.text!r}: it has "
-            f"{', '.join(known)}", f"write {near}",
+            "runtime-format", written, f"{runtime.title} doesn't serve {written.text!r}: it has "
+            f"{_some(known)}", f"write {near}",
         )  # fmt: skip
+
+
+def _some(names: Iterable[str]) -> str:
+    """Names as a list for a message, the first ten of them."""
+    first = [*islice(names, 11)]
+    return ", ".join([*first[:10], *(["..."] if len(first) > 10 else [])])
 
 
 def _cluster_runtime(service: Service, runtime: Node, written: Node | None, report: Report) -> None:
@@ -101,41 +100,23 @@ def _cluster_runtime(service: Service, runtime: Node, written: Node | None, repo
         report.add("runtime-format", written, message, f"write {near}")
 
 
-def _labels(service: Service, runtime: Item, report: Report) -> None:
-    server = service.runtime_server
-    if server is None:
-        return
+def _labels(service: Service, runtime: Runtime, report: Report) -> None:
     if runtime.name == _FILLED_IN and service.runtime_name is not None:
         return
-    texts = [node.text for node in server.arguments]
-    texts += [server.node.document.value(value) for _, value in server.variables.values()]
-    wanted = {found for text in texts if "{{" in text for found in _LABEL.findall(text)}
-    for name in sorted(wanted):
+    for name in runtime.labels:
         if service.item.meta("labels", name) is None:
             message = f"the runtime {runtime.name} uses the label {name}, and {service.item.name} has none"
             report.add("runtime-label", service.item.title, message, f"add the label {name}")
 
 
-def _accelerator(service: Service, runtime: Item, report: Report) -> None:
+def _accelerator(service: Service, runtime: Runtime, report: Report) -> None:
     found = service.server.gpus if service.server else None
-    recommended = _names(runtime.annotation("opendatahub.io/recommended-accelerators")) if found else ()
-    if not found or not recommended or found[1] in recommended:
+    if not found or not runtime.recommended:
         return
-    maker = found[1].partition("/")[0]
-    if any(maker == name.partition("/")[0] for name in recommended):
-        return  # a part of a device of the same maker: MIG
-    names = ", ".join(recommended)
+    if found[1].partition("/")[0] in runtime.makers:
+        return  # the device itself, or a part of one of the same maker: MIG
+    names = _some(runtime.recommended)
     report.add("gpu-recommended", found[0], f"the runtime {runtime.name} is made for {names}, not for {found[1]}")
-
-
-@lru_cache(64)
-def _names(text: str) -> tuple[str, ...]:
-    """A list of names in JSON; empty for anything else."""
-    try:
-        names = json.loads(text or "[]")
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def check_runtime(item: Item, _world: World, report: Report) -> None:

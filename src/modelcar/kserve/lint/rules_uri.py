@@ -14,6 +14,8 @@ _PINNED = re.compile(
     r"(?:[a-z0-9]+[.-])+[a-z0-9]+(?:/[a-z0-9]+(?:[.-][a-z0-9]+)*){1,8}(?:@sha256:[0-9a-f]{64}|:v?[0-9][\w.-]{0,99})"
 )
 """An image that is plainly right: the common way to write one."""
+LONGEST = 600
+"""No image has a longer reference: 255 characters of a name, 128 of a tag, and a digest."""
 _KNOWN = frozenset({"gs", "s3", "pvc", "file", "https", "http", "hdfs", "webhdfs", "hf"})
 """What KServe takes besides `oci` (pkg/controller/v1beta1/inferenceservice/utils, `SupportedStorageURIPrefixList`)."""
 _IMAGE_LIKE = re.compile(r"oci:?/|[\w-]+(?:\.[\w-]+)+(?::\d+)?/|[\w.-]+:\d+/")
@@ -63,6 +65,9 @@ def _unknown(node: Node, text: str, report: Report) -> None:
 
 
 def _image(node: Node, name: str, report: Report) -> None:
+    if len(name) > LONGEST:
+        report.add("image-reference", node, f"{len(name)} characters are no name of an image")
+        return
     if _PINNED.fullmatch(name):
         return
     # Loaded here: with all that `oci` brings it takes a tenth of the time that a file of 1 MB does.

@@ -7,11 +7,12 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from modelcar.kserve.fields import Fields, load_fields
 from modelcar.kserve.lint.catalog import rules
 from modelcar.kserve.lint.document import MAPPING, OTHER, Document, Node
-from modelcar.kserve.lint.findings import Finding, Report
+from modelcar.kserve.lint.findings import Enough, Finding, Report
 from modelcar.kserve.lint.objects import SERVING, Aim, Item, World, item_of, objects_of, patches_of
 from modelcar.kserve.lint.parsing import Unparsable, parse
 from modelcar.kserve.lint.rules_arguments import check_arguments
@@ -39,6 +40,8 @@ _HELM = re.compile(r"\{\{[^{}\n]*\.(?:Values|Release|Chart|Capabilities)\b")
 """What only a Helm chart says. `{{.Name}}` in quotes is KServe's own, and YAML."""
 _BLOCK = re.compile(r"\{[{%]")
 _COMMENT = re.compile(r"[ \t]*#")
+_MOST_NOTES = 100
+"""So many comments that leave out no rule are told of, in each file."""
 _OTHERS = frozenset(
     {"ClusterStorageContainer", "InferenceGraph", "LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode",
      "LocalModelNodeGroup", "TrainedModel"}
@@ -74,7 +77,7 @@ class Result:
         passed: How many objects of other kinds there were, by kind.
         objects: How many objects were checked.
         unchecked: How many fields stand where not every field is known.
-        cut: Findings left out of files with more than a thousand, by file.
+        cut: Files with more than a thousand findings: behind those nothing was looked for.
         documents: The files as they were read, by name: `--fix` changes their text.
     """
 
@@ -83,7 +86,7 @@ class Result:
     passed: dict[str, int] = field(default_factory=dict)
     objects: int = 0
     unchecked: int = 0
-    cut: dict[str, int] = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
     documents: dict[str, Document] = field(default_factory=dict)
 
 
@@ -117,10 +120,13 @@ def lint(
         patch = posixpath.normpath(document.name) in patches
         for node, template in objects_of(document):
             item = item_of(node, template, patch)
-            if item is not None:
-                _take(item, world, checker, report)
-            else:
-                _check_kind(node, report)
+            try:
+                if item is not None:
+                    _take(item, world, checker, report)
+                else:
+                    _check_kind(node, report)
+            except Enough:
+                continue  # other objects may refer to those that are left
     _apply_rules(world, report, more)
     order = {text.name: index for index, text in enumerate(texts)}
     result.findings = sorted(report.findings, key=lambda f: (order[f.file], f.line, f.column, f.rule))
@@ -148,8 +154,7 @@ def _read(text: Text, report: Report, result: Result) -> Document | None:
         report.add_at("not-utf8", document, len(document.text), message, fix)
         return None
     document = Document(text.name, content)
-    helm = (found.start() for found in _HELM.finditer(document.text))
-    offset = next((start for start in helm if not _is_commented(document, start)), None)
+    offset = _first_live(document)
     if offset is None:
         block = next(_blocks(document.text), None)
         try:
@@ -176,6 +181,14 @@ def _blocks(text: str) -> Iterator[int]:
             at -= 1
         if not at or text[at - 1] in "\r\n[,{" or (at < start and text[at - 1] in ":-"):
             yield start
+
+
+def _first_live(document: Document) -> int | None:
+    """Where the first block of a Helm chart is that no comment holds, None for nowhere."""
+    found = _HELM.search(document.text)
+    while found is not None and _is_commented(document, found.start()):
+        found = _HELM.search(document.text, document.line_end(found.start()))
+    return found.start() if found else None
 
 
 def _is_commented(document: Document, offset: int) -> bool:
@@ -210,9 +223,10 @@ def _but(document: Document) -> str:
 
 def _notes(document: Document) -> Iterator[str]:
     """Comments that leave out a rule that there isn't."""
-    for line, ids in document.ignored.items():
-        for id_ in sorted(ids - rules().keys()):
-            yield f"{document.name}:{line}: the comment leaves out {id_!r}, and there is no such rule"
+    known = rules().keys() if document.ignored else set()
+    wrong = ((line, id_) for line, ids in document.ignored.items() if not ids <= known for id_ in sorted(ids - known))
+    for line, id_ in islice(wrong, _MOST_NOTES):
+        yield f"{document.name}:{line}: the comment leaves out {id_[:80]!r}, and there is no such rule"
 
 
 def _block_at(document: Document) -> int | None:
@@ -227,12 +241,13 @@ _ITS_OWN = frozenset({"InferenceService", "LLMInferenceService", "ServingRuntime
 
 def _take(item: Item, world: World, checker: Checker, report: Report) -> None:
     """Take an object in, if its kind is one that lint knows, and hold it against the table."""
-    type_ = checker.kinds.get(f"{item.api}/{item.kind}") or _type_of_another(item, checker.kinds, report)
+    type_ = checker.kinds.get(f"{item.api}/{item.kind}") or _type_of_another(item, checker.kinds, world, report)
     if type_ is None:
         world.passed[item.kind] = world.passed.get(item.kind, 0) + 1
         return
-    checker.check(item.node, type_, partial=item.patch, parameters=item.template)
     world.add(item)
+    if not report.is_full(item.node.document):
+        checker.check(item.node, type_, partial=item.patch, parameters=item.template)
 
 
 def _check_kind(node: Node, report: Report) -> None:
@@ -242,7 +257,7 @@ def _check_kind(node: Node, report: Report) -> None:
         report.add("missing-field", node, "the object lacks kind")
 
 
-def _type_of_another(item: Item, known: Mapping[str, str], report: Report) -> str | None:
+def _type_of_another(item: Item, known: Mapping[str, str], world: World, report: Report) -> str | None:
     """The type of an object whose kind or version is written wrong; None for what is none of KServe's."""
     served = [kind.rpartition("/")[0] for kind in known if kind.endswith(f"/{item.kind}")]
     serving = item.api.startswith(SERVING)
@@ -253,32 +268,38 @@ def _type_of_another(item: Item, known: Mapping[str, str], report: Report) -> st
         report.add("unknown-api-version" if item.api else "missing-field", place, message, fix)
         return known[f"{served[-1]}/{item.kind}"]
     if serving and not served and item.kind not in _OTHERS:
-        from difflib import get_close_matches
-
         kinds = sorted({*_OTHERS, *(kind.rpartition("/")[2] for kind in known if kind.startswith(SERVING))})
-        near = get_close_matches(item.kind, kinds, 1, 0.75)
-        if near:
+        if near := world.guesses.near(item.kind, "kind", kinds):
             place = item.node.get("kind") or item.node
-            report.add("unknown-kind", place, f"KServe has no kind {item.kind!r}", f"did you mean {near[0]}?")
+            report.add("unknown-kind", place, f"KServe has no kind {item.kind!r}", f"did you mean {near}?")
     return None
 
 
 def _apply_rules(world: World, report: Report, more: Callable[[Service, Report], None] | None) -> None:
     for item in world.items:
-        check_names(item, world, report)
-        check_labels(item, world, report)
-        check_keys(item, world, report)
-        if item.kind == "Secret":
-            check_secret(item, world, report)
-        elif item.kind == "Template":
-            check_template(item, world, report)
-        elif is_runtime(item):
-            check_runtime(item, world, report)
-        elif item.kind in ("InferenceService", "LLMInferenceService"):
-            service = Service(item, world)
-            for rule in _SERVICE_RULES:
-                rule(service, report)
-            if more is not None:
-                more(service, report)
+        if report.is_full(item.node.document):
+            continue
+        try:
+            _apply(item, world, report, more)
+        except Enough:
+            continue
         item.node.forget()
     check_same(world, report)
+
+
+def _apply(item: Item, world: World, report: Report, more: Callable[[Service, Report], None] | None) -> None:
+    check_names(item, world, report)
+    check_labels(item, world, report)
+    check_keys(item, world, report)
+    if item.kind == "Secret":
+        check_secret(item, world, report)
+    elif item.kind == "Template":
+        check_template(item, world, report)
+    elif is_runtime(item):
+        check_runtime(item, world, report)
+    elif item.kind in ("InferenceService", "LLMInferenceService"):
+        service = Service(item, world)
+        for rule in _SERVICE_RULES:
+            rule(service, report)
+        if more is not None:
+            more(service, report)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from modelcar.kserve.fields import Fields
 from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document, Node
 from modelcar.kserve.lint.findings import Edit, Report
+from modelcar.kserve.lint.near import Guesses
 from modelcar.kserve.lint.values import Type as _Type
 from modelcar.kserve.lint.values import advice, fits
 from modelcar.kserve.quantity import is_quantity
@@ -15,8 +16,6 @@ from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
 _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
-_MOST_NEAR = 64
-"""So many misspelt names are looked up: each costs a comparison with every field."""
 
 
 class Checker:
@@ -28,7 +27,7 @@ class Checker:
         self._types: dict[str, _Type] = {}
         self._seen: dict[int, set[int]] = {}
         self._shared: dict[int, frozenset[int]] = {}
-        self._near: dict[tuple[str, str], str] = {}
+        self._guesses = Guesses()
         self.unchecked = 0
         """Fields that stand where not every field is known."""
 
@@ -72,12 +71,7 @@ class Checker:
 
     def near(self, text: str, type_: _Type) -> str:
         """The field of a type that was probably meant; empty where none is near."""
-        key = (text, type_.name)
-        if key not in self._near:
-            if len(self._near) >= _MOST_NEAR:
-                return ""
-            self._near[key] = _near(text, type_.fields or {})
-        return self._near[key]
+        return self._guesses.near(text, type_.name, type_.fields or {})
 
     def is_above(self, field: str, type_: str) -> bool:
         """Whether what holds an object of a type also has this field."""
@@ -137,10 +131,14 @@ class _Walk:
         required = () if self._partial else type_.required
         keys: set[str] = set()
         empty: list[str] = []  # the API server drops what is null
+        unknown: list[int] = []
         key, end = node + 1, after[node]
         while key < end:
             value = after[key]
-            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else document.value(key)
+            text = whole[starts[key] : ends[key]] if kinds[key] == PLAIN else self._key(key)
+            if text is None:
+                key = after[value]
+                continue
             if text in keys:
                 self._add("duplicate-key", key, f"{text!r} stands here twice: kubectl takes one of them, or none")
             keys.add(text)
@@ -154,10 +152,25 @@ class _Walk:
                 elif text == "<<" and kinds[key] == PLAIN:
                     self._merged(value, type_)
                 else:
-                    self._unknown(node, key, text, type_, name)
+                    unknown.append(key)
             elif inner is None or inner.name != _TEXT or not self._is_text(value):
                 waiting.append((value, inner or type_, text))
             key = after[value]
+        if unknown:
+            self._unknown(node, unknown, type_, name)
+        self._missing(node, type_, name, required, keys, empty)
+
+    def _key(self, key: int) -> str | None:
+        """The text of a key that may be anything; None, and told, for a list or a map."""
+        target = self._document.followed(key)
+        if self._document.kinds[target] <= OTHER:
+            return self._document.value(target)
+        self._add("wrong-type", key, "a key must be a string", "take the `?` or the brackets away")
+        return None
+
+    def _missing(
+        self, node: int, type_: _Type, name: str, required: tuple[str, ...], keys: set[str], empty: list[str]
+    ) -> None:
         if required and (empty or not keys.issuperset(required)) and "<<" not in keys:
             missing = [wanted for wanted in required if wanted not in keys or wanted in empty]
             self._add("missing-field", node, f"{name or _kind_of(type_.name)} lacks {', '.join(missing)}")
@@ -218,9 +231,6 @@ class _Walk:
     def _wrong(self, node: int, type_: _Type, name: str, is_: str) -> None:
         wanted = type_.name
         document = self._document
-        if self._report.is_full(document):
-            self._add("wrong-type", node, "")
-            return
         scalar = document.kinds[node] <= OTHER
         text = document.value(node)
         shown = f" ({_short(text)})" if scalar else ""
@@ -237,20 +247,22 @@ class _Walk:
         fix = fix or advice(document, node, type_, name)
         self._add("wrong-type", node, message, fix, edit)
 
-    def _unknown(self, mapping: int, key: int, text: str, type_: _Type, name: str) -> None:
+    def _unknown(self, mapping: int, keys: list[int], type_: _Type, name: str) -> None:
+        present = {self._document.value(key) for key, _ in self._document.items(mapping)}
+        for key in keys:
+            self._unknown_key(key, present, type_, name)
+
+    def _unknown_key(self, key: int, present: set[str], type_: _Type, name: str) -> None:
+        text = self._document.value(self._document.followed(key))
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
             self._checker.unchecked += 1
-            return
-        if self._report.is_full(self._document):
-            self._add("unknown-field", key, "")
             return
         place = name or "the object"
         message = f"{place} has no field {_short(text)}: the API server drops it without a word"
         if where := self._elsewhere(text, type_, name):
             self._add("unknown-field", key, message, f"it belongs {where}")
         elif near:
-            present = {self._document.value(other) for other, _ in self._document.items(mapping)}
             its = self._checker.type_of((type_.fields or {}).get(near, "any"))
             suits = fits(self._document, self._document.after[key], its)
             safe = suits and near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
@@ -295,19 +307,6 @@ def _kind_of(type_: str) -> str:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
-def _near(text: str, fields: dict[str, str]) -> str:
-    """The field that was probably meant; empty where none is near."""
-    if len(text) > 100:
-        return ""
-    import difflib
-
-    folded = {field.lower(): field for field in fields}
-    if text.lower() in folded:
-        return folded[text.lower()]
-    found = difflib.get_close_matches(text, fields, 1, 0.75)
-    return found[0] if found else ""
 
 
 def _close(text: str, near: str) -> bool:

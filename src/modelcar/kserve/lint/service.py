@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import itemgetter
 
 from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
@@ -26,6 +28,9 @@ _GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|
 
 _SCRIPT = re.compile(r"-[a-z]*c")
 _SHELLS = frozenset({"sh", "bash", "dash", "ash"})
+_LONGEST = 131_072
+"""Linux starts no program with a longer argument (execve(2), MAX_ARG_STRLEN)."""
+_LABEL = re.compile(r"\{\{\s*\.Labels\.([A-Za-z0-9_]+)\s*\}\}")
 
 
 class Container:
@@ -70,6 +75,15 @@ class Container:
         return bool(texts) and texts[0].rpartition("/")[2] in _SHELLS and any(map(_SCRIPT.fullmatch, texts[1:]))
 
     @cached_property
+    def options(self) -> list[dict[str, tuple[int, Node, str]]]:
+        """The last of each option, in its command line and in VLLM_ADDITIONAL_ARGS: its place, where, and the value."""
+        found = [_options(self.words)]
+        if extra := self.variables.get("VLLM_ADDITIONAL_ARGS"):
+            value = Node(self.node.document, extra[1])
+            found.append(_options([(word, value) for word in _split(value.text)]))
+        return found
+
+    @cached_property
     def variables(self) -> dict[str, tuple[int, int]]:
         """The nodes of name and value in its environment, by the name; without a value, the name stands for it."""
         listed = self.node.get("env")
@@ -111,6 +125,7 @@ class Container:
                     return key, name, int(value.text)
         return None
 
+    @cached_property
     def mounts_shm(self) -> bool:
         """Whether something is mounted at /dev/shm."""
         listed = self.node.get("volumeMounts")
@@ -131,6 +146,69 @@ class Source:
     path: Node | None = None
 
 
+class Runtime:
+    """A runtime among the files, as the services see it that use it. There may be many: it is looked through once.
+
+    Attributes:
+        item: Its object.
+        name: Its name.
+        title: What it is called in findings.
+        server: The container that serves the model.
+        formats: The formats that it serves, each with the versions that it names.
+        labels: The labels of a service that its arguments and variables hold.
+    """
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.name = item.name
+        self.title = f"{item.kind} {item.name}"
+        containers = containers_of(item.node.get("spec"))
+        self.server = next((c for c in containers if c.name == "kserve-container"), None)
+        self.formats = self._formats()
+        self.labels = self._labels()
+
+    def _formats(self) -> dict[str, dict[str, None]]:
+        listed = self.item.node.at("spec", "supportedModelFormats")
+        found: dict[str, dict[str, None]] = {}
+        for element in listed.elements() if listed else ():
+            name, version = element.get("name"), element.get("version")
+            if name is not None:
+                found.setdefault(name.text, {}).update({version.text: None} if version else {})
+        return found
+
+    @cached_property
+    def folded(self) -> dict[str, str]:
+        """The formats by their names in lower case."""
+        return {name.lower(): name for name in reversed(self.formats)}
+
+    def _labels(self) -> list[str]:
+        server = self.server
+        if server is None:
+            return []
+        texts = [node.text for node in server.arguments]
+        texts += [server.node.document.value(value) for _, value in server.variables.values()]
+        return sorted({found for text in texts if "{{" in text for found in _LABEL.findall(text)})
+
+    @cached_property
+    def recommended(self) -> dict[str, None]:
+        """The accelerators that it is made for, by the dashboard's annotation; empty where it says none."""
+        try:
+            names = json.loads(self.item.annotation("opendatahub.io/recommended-accelerators") or "[]")
+        except (ValueError, RecursionError):
+            return {}
+        return dict.fromkeys(map(str, names)) if isinstance(names, list) else {}
+
+    @cached_property
+    def makers(self) -> frozenset[str]:
+        """The makers of those accelerators: `nvidia.com`."""
+        return frozenset(name.partition("/")[0] for name in self.recommended)
+
+    @cached_property
+    def volumes(self) -> frozenset[str]:
+        """The names of its volumes."""
+        return volumes_of(self.item.node.get("spec"))
+
+
 class Service:
     """An InferenceService or LLMInferenceService, its runtime with it where that is among the files."""
 
@@ -143,7 +221,10 @@ class Service:
         self.model = self._model()
         runtime = self.model.get("runtime") if self.model and not self.llm else None
         self.runtime_name = runtime
-        self.runtime = world.runtime(runtime.string, item.namespace) if runtime and runtime.string else None
+        found = world.runtime(runtime.string, item.namespace) if runtime and runtime.string else None
+        self.runtime = world.runtimes.get(found) if found is not None else None
+        if found is not None and self.runtime is None:
+            self.runtime = world.runtimes[found] = Runtime(found)
 
     def _model(self) -> Node | None:
         if self.llm:
@@ -174,14 +255,6 @@ class Service:
         return next((c for c in containers if c.name == "kserve-container"), containers[0] if containers else None)
 
     @cached_property
-    def runtime_server(self) -> Container | None:
-        """The runtime's container that serves the model, where the runtime is among the files."""
-        if self.runtime is None:
-            return None
-        containers = containers_of(self.runtime.node.get("spec"))
-        return next((c for c in containers if c.name == "kserve-container"), None)
-
-    @cached_property
     def others(self) -> list[Container]:
         """The containers of an InferenceService's other components."""
         spec = None if self.llm else self.item.node.get("spec")
@@ -191,7 +264,8 @@ class Service:
     @cached_property
     def servers(self) -> list[Container]:
         """Both: what the object says wins over what its runtime says."""
-        return [server for server in (self.server, self.runtime_server) if server is not None]
+        servers = (self.server, self.runtime.server if self.runtime else None)
+        return [server for server in servers if server is not None]
 
     def annotations(self) -> Iterator[Node]:
         """The mappings of annotations that reach the workload."""
@@ -213,13 +287,10 @@ class Service:
     def option_value(self, *names: str) -> tuple[Node, str] | None:
         """An argument with its value, also from VLLM_ADDITIONAL_ARGS."""
         for server in self.servers:
-            extra = server.variables.get("VLLM_ADDITIONAL_ARGS")
-            value = Node(server.node.document, extra[1]) if extra else None
-            found = _option(server.words, names)
-            if found is None and value is not None:
-                found = _option([(word, value) for word in _split(value.text)], names)
-            if found is not None:
-                return found
+            for options in server.options:
+                if found := [options[name] for name in names if name in options]:
+                    _, node, value = max(found, key=itemgetter(0))
+                    return node, value
         return None
 
     def option_number(self, *names: str) -> int | None:
@@ -247,25 +318,36 @@ def is_vllm(service: Service) -> bool:
     return written is not None and written.text.lower() == "vllm"
 
 
+def volumes_of(pod: Node | None) -> frozenset[str]:
+    """The names of the volumes of a Pod's spec."""
+    listed = pod.get("volumes") if pod else None
+    names = (volume.get("name") for volume in listed.elements()) if listed else ()
+    return frozenset(name.text for name in names if name is not None)
+
+
 def containers_of(pod: Node | None) -> list[Container]:
     """The containers of a Pod's spec."""
     listed = pod.get("containers") if pod else None
     return [Container(element) for element in listed.elements()] if listed else []
 
 
-def _option(words: list[tuple[str, Node]], names: tuple[str, ...]) -> tuple[Node, str] | None:
-    """The last of some options in a command line, and its value: behind `=` or the next word."""
-    for index in range(len(words) - 1, -1, -1):
-        word = words[index][0]
-        if word[:1] != "-":
-            continue
-        name, equals, value = word.partition("=")
-        if name.replace("_", "-") in names:
-            return words[index][1], value if equals else words[index + 1][0] if index + 1 < len(words) else ""
-    return None
+def _options(words: list[tuple[str, Node]]) -> dict[str, tuple[int, Node, str]]:
+    """The options among words: a value stands behind `=` or is the next word."""
+    found: dict[str, tuple[int, Node, str]] = {}
+    for index, (word, node) in enumerate(words):
+        if word[:1] == "-":
+            name, equals, value = word.partition("=")
+            if not equals and index + 1 < len(words):
+                value = words[index + 1][0]
+            found[name.replace("_", "-")] = (index, node, value)
+    return found
 
 
 def _split(text: str) -> list[str]:
+    if len(text) > _LONGEST:
+        return []
+    if not any(mark in text for mark in "'\"\\"):
+        return text.split()
     try:
         return shlex.split(text.replace("\\\n", " "))
     except ValueError:
