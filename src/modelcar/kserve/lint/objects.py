@@ -67,7 +67,9 @@ class Item:
 
     def meta(self, part: str, key: str) -> Node | None:
         """A label or annotation: `part` is `labels` or `annotations`."""
-        return self.node.at("metadata", part, key)
+        metadata = self.node.get("metadata")
+        found = metadata.get(part) if metadata else None
+        return found.get(key) if found else None
 
     def annotation(self, key: str) -> str:
         """An annotation's text; empty where there is none."""

@@ -51,8 +51,9 @@ def _service_name(item: Item, found: Node, form: bool, report: Report) -> None:
 def check_labels(item: Item, _world: World, report: Report) -> None:
     """Labels and annotations of the object and of its Pods."""
     spec = item.node.get("spec")
-    parts = [item.node.get("metadata")]
-    parts += [spec, *(spec.get(name) for name in ("predictor", "transformer", "explainer", "prefill"))] if spec else []
+    parts = [item.node.get("metadata"), spec]
+    if spec is not None and item.kind in _SERVICES:
+        parts += [spec.get(name) for name in ("predictor", "transformer", "explainer", "prefill")]
     for part in parts:
         if part is None:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
@@ -163,6 +164,7 @@ def check_container(container: Container, report: Report) -> None:
                 )
 
 
+@lru_cache(1024)
 def _amount(text: str) -> Decimal | None:
     return parse_quantity(text, "") if is_quantity(text) else None
 
@@ -171,15 +173,20 @@ def check_replicas(service: Service, report: Report) -> None:
     """The least against the most replicas, in each component."""
     spec = service.item.node.get("spec")
     names = ("predictor", "transformer", "explainer", "scaling")
-    for part in (spec.get(name) for name in names) if spec else ():
-        least, most = (part.get("minReplicas"), part.get("maxReplicas")) if part else (None, None)
-        for node in (least, most):
-            if node is not None and (node.integer or 0) < 0:
-                report.add("replicas-negative", node, f"{node.text} replicas: none are the least")
-        if least is None or most is None or least.integer is None or most.integer is None:
-            continue
-        if least.integer > most.integer > 0:
-            report.add("min-over-max", least, f"minReplicas is {least.integer}, and maxReplicas {most.integer}")
+    for name in names:
+        part = spec.get(name) if spec else None
+        numbers: list[int] = []
+        for bound in ("minReplicas", "maxReplicas") if part else ():
+            node = part.get(bound) if part else None
+            number = node.integer if node else None
+            if node is None or number is None:
+                continue
+            numbers.append(number)
+            if number < 0:
+                report.add("replicas-negative", node, f"{number} replicas: none are the least")
+            elif numbers[0] > number > 0:
+                least = part.get("minReplicas") if part else None
+                report.add("min-over-max", least or node, f"minReplicas is {numbers[0]}, and maxReplicas {number}")
 
 
 def check_volumes(service: Service, report: Report) -> None:

@@ -7,11 +7,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from operator import itemgetter
 
 from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
+from modelcar.kserve.lint.once import once
 from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
 
 MODE = "serving.kserve.io/deploymentMode"
@@ -49,13 +50,13 @@ class Container:
         found = self.node.get("name")
         return found.string if found else ""
 
-    @cached_property
+    @once
     def arguments(self) -> list[Node]:
         """Its arguments, those of the command first."""
         lists = (self.node.get("command"), self.node.get("args"))
         return [element for found in lists if found is not None for element in found.elements()]
 
-    @cached_property
+    @once
     def words(self) -> list[tuple[str, Node]]:
         """The words of its command line, each with the argument that holds it; a shell's script is taken apart."""
         found: list[tuple[str, Node]] = []
@@ -68,13 +69,13 @@ class Container:
             )
         return found
 
-    @cached_property
+    @once
     def runs_shell(self) -> bool:
         """Whether its command line is a shell with a script."""
         texts = [argument.text for argument in self.arguments[:4]]
         return bool(texts) and texts[0].rpartition("/")[2] in _SHELLS and any(map(_SCRIPT.fullmatch, texts[1:]))
 
-    @cached_property
+    @once
     def options(self) -> list[dict[str, tuple[int, Node, str]]]:
         """The last of each option, in its command line and in VLLM_ADDITIONAL_ARGS: its place, where, and the value."""
         found = [_options(self.words)]
@@ -83,7 +84,7 @@ class Container:
             found.append(_options([(word, value) for word in _split(value.text)]))
         return found
 
-    @cached_property
+    @once
     def variables(self) -> dict[str, tuple[int, int]]:
         """The nodes of name and value in its environment, by the name; without a value, the name stands for it."""
         listed = self.node.get("env")
@@ -102,12 +103,12 @@ class Container:
                 found[document.value(name)] = (name, value or name)
         return found
 
-    @cached_property
+    @once
     def limits(self) -> dict[str, tuple[Node, Node]]:
         """The key and value of each of its limits by name."""
         return self._amounts("limits")
 
-    @cached_property
+    @once
     def requests(self) -> dict[str, tuple[Node, Node]]:
         """The key and value of each of its requests by name."""
         return self._amounts("requests")
@@ -116,7 +117,7 @@ class Container:
         found = self.node.at("resources", part)
         return {key.text: (key, value) for key, value in found.pairs()} if found else {}
 
-    @cached_property
+    @once
     def gpus(self) -> tuple[Node, str, int] | None:
         """The GPUs that it asks for: where, which, and how many; None for none, or a count that is no number."""
         for amounts in (self.limits, self.requests):
@@ -125,7 +126,7 @@ class Container:
                     return key, name, int(value.text)
         return None
 
-    @cached_property
+    @once
     def mounts_shm(self) -> bool:
         """Whether something is mounted at /dev/shm."""
         listed = self.node.get("volumeMounts")
@@ -176,7 +177,7 @@ class Runtime:
                 found.setdefault(name.text, {}).update({version.text: None} if version else {})
         return found
 
-    @cached_property
+    @once
     def folded(self) -> dict[str, str]:
         """The formats by their names in lower case."""
         return {name.lower(): name for name in reversed(self.formats)}
@@ -189,24 +190,30 @@ class Runtime:
         texts += [server.node.document.value(value) for _, value in server.variables.values()]
         return sorted({found for text in texts if "{{" in text for found in _LABEL.findall(text)})
 
-    @cached_property
+    @property
     def recommended(self) -> dict[str, None]:
         """The accelerators that it is made for, by the dashboard's annotation; empty where it says none."""
-        try:
-            names = json.loads(self.item.annotation("opendatahub.io/recommended-accelerators") or "[]")
-        except (ValueError, RecursionError):
-            return {}
-        return dict.fromkeys(map(str, names)) if isinstance(names, list) else {}
+        return _names(self.item.annotation("opendatahub.io/recommended-accelerators"))
 
-    @cached_property
+    @once
     def makers(self) -> frozenset[str]:
         """The makers of those accelerators: `nvidia.com`."""
         return frozenset(name.partition("/")[0] for name in self.recommended)
 
-    @cached_property
+    @once
     def volumes(self) -> frozenset[str]:
         """The names of its volumes."""
         return volumes_of(self.item.node.get("spec"))
+
+
+@lru_cache(64)
+def _names(text: str) -> dict[str, None]:
+    """A list of names in JSON; empty for anything else."""
+    try:
+        names = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return {}
+    return dict.fromkeys(map(str, names)) if isinstance(names, list) else {}
 
 
 class Service:
@@ -232,7 +239,7 @@ class Service:
         names = (self.predictor.get(name) for name in MODEL_SERVERS) if self.predictor else ()
         return next((found for found in names if found is not None and found.type == "object"), None)
 
-    @cached_property
+    @once
     def sources(self) -> list[Source]:
         """The places of its models."""
         found = self.model.get("uri" if self.llm else "storageUri") if self.model else None
@@ -244,7 +251,7 @@ class Service:
         ]
         return ([Source(found)] if found else []) + several
 
-    @cached_property
+    @once
     def server(self) -> Container | None:
         """The container that serves the model, as this object says it."""
         containers = containers_of(self.predictor)
@@ -254,14 +261,14 @@ class Service:
             return Container(self.model)
         return next((c for c in containers if c.name == "kserve-container"), containers[0] if containers else None)
 
-    @cached_property
+    @once
     def others(self) -> list[Container]:
         """The containers of an InferenceService's other components."""
         spec = None if self.llm else self.item.node.get("spec")
         parts = [spec.get(name) for name in ("transformer", "explainer")] if spec else []
         return [container for part in parts for container in containers_of(part)]
 
-    @cached_property
+    @once
     def servers(self) -> list[Container]:
         """Both: what the object says wins over what its runtime says."""
         servers = (self.server, self.runtime.server if self.runtime else None)
