@@ -75,7 +75,7 @@ def test_a_field_isn_t_renamed_where_the_api_server_would_refuse_its_value(predi
     [one] = found(text)
     assert one.rule == "unknown-field"
     assert one.fix.startswith("did you mean ")
-    assert "? It takes " in one.fix
+    assert "? Then " in one.fix
     assert fixed(text) == text
 
 

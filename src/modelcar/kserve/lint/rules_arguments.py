@@ -9,7 +9,7 @@ from modelcar.kserve.lint.findings import Edit, Report
 from modelcar.kserve.lint.service import Container, Service, containers_of, is_vllm
 
 _JOINED = re.compile(r"(--?[A-Za-z][\w.-]*)\s+(\S.*)", re.DOTALL)
-_MAY_BE = re.compile(r"""[\s'"\[,]--?[A-Za-z][\w.-]*[\s\\]""")
+_MAY_BE = re.compile(r"-[A-Za-z][\w.-]*[\s\\]")
 """What a list's text has in it before one of its elements is worth a look."""
 _HANDS_ON = re.compile(r"--?[\w.-]*(?:args|arguments|opts|options|flags|command|cmd)")
 """An option whose value is a command line for someone else."""

@@ -30,8 +30,8 @@ def check_gpus(service: Service, report: Report) -> None:
         own = parallelism.get("tensor")
         tensor = (own or parallelism, own.text if own else "")
     size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
-    worker = _worker(service)
-    if tensor is None and worker is not None:
+    worker = _worker(service) if tensor is None and found and found[2] > 1 else None
+    if worker is not None:
         _idle_workers(worker, found, report)
     elif tensor is not None and size is not None:
         _against(service, found[2] if found else 0, tensor[0], size, report)
@@ -46,7 +46,7 @@ def check_gpus(service: Service, report: Report) -> None:
 def check_makers(service: Service, report: Report) -> None:
     """Accelerators of two makers in one container: no node has both. KServe adds the runtime's to the model's."""
     amounts = [part for server in service.servers for part in (server.limits, server.requests)]
-    names = {name for part in amounts for name in part if is_gpu(name)}
+    names = [*filter(is_gpu, set().union(*amounts))]
     if len(names) < 2:
         return
     found: dict[str, tuple[Node, str]] = {}

@@ -267,7 +267,8 @@ class _Walk:
             suits = fits(self._document, self._document.after[key], its)
             safe = suits and near not in present and _close(text, near) and self._document.kinds[key] <= QUOTED
             edit = self._edit(key, self._document.rewritten(key, near)) if safe else None
-            wants = "" if suits else f" It takes {_WANTED.get(its.name, 'an object')}"
+            value = self._document.followed(self._document.after[key])
+            wants = "" if suits else f" Then {advice(self._document, value, its, near) or 'with another value'}"
             self._add("unknown-field", key, message, f"did you mean {near}?{wants}", edit)
         else:
             self._add("unknown-field", key, message)
