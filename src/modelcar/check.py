@@ -7,13 +7,13 @@ findings there are `kserve.check` knows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from modelcar.broken import WentSilent
-from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
+from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, Unreached, UsageError
 from modelcar.http import Http
 from modelcar.image.frugal import FrugalStore
 from modelcar.image.head import ImageHead, read_head
@@ -149,12 +149,15 @@ def check_before_deploying(
     access: Access | None = None,
     patience: Patience | None = None,
     http: Http | None = None,
+    gone: MutableMapping[str, str] | None = None,
 ) -> Checked:
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
     With `warn`, a registry that can't be reached or refuses makes a `Checked` that says in `unchecked` why, without a
     digest: from where one deploys, one doesn't see what nodes see. `instead` are modes to judge by, best first, where
-    the image can't go by the one asked for; `Checked.scheme` tells which it is. Other arguments as for `check`.
+    the image can't go by the one asked for; `Checked.scheme` tells which it is. `gone` are registries that didn't
+    answer, each with what was said of it: with `warn` none of them is asked, and one that doesn't answer now is added.
+    Whoever looks at several images gives the same for all. Other arguments as for `check`.
 
     Raises:
         Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
@@ -169,11 +172,16 @@ def check_before_deploying(
     if how is ImageCheck.WARN and patience is None:
         # Who writes for a cluster often can't reach its registry: that shall not cost more than one time of waiting.
         patience = Patience(tries=TRIES, longest_wait=SILENCE, never_again=(WentSilent,))
+    registry, gone = _registry(name), {} if gone is None else gone
+    if how is ImageCheck.WARN and registry in gone:
+        return replace(nothing, unchecked=f"{gone[registry]}, and was not asked again")
     try:
         done = check(text, scheme=scheme, arch=arch, access=access, patience=patience, http=http)
     except (Denied, NetworkError) as error:
         if how is ImageCheck.REQUIRE:
             raise
+        if isinstance(error, WentSilent | Unreached):
+            gone[registry] = error.what
         return replace(nothing, unchecked=str(error))
     except NotFound as error:
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
@@ -206,6 +214,13 @@ def _platform(arch: str) -> Platform:
         return parse_platform(f"linux/{text}")
     except UsageError:
         raise UsageError(f"--arch {arch!r} is no architecture", "write it like amd64 or arm64") from None
+
+
+def _registry(name: str) -> str:
+    """The registry of an image, empty where it is in none."""
+    with suppress(UsageError):
+        return parse_reference(name.removeprefix("docker://")).registry
+    return ""
 
 
 def _may_see(name: str, access: Access) -> bool:

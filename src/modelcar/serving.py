@@ -5,7 +5,7 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -67,6 +67,7 @@ def prepare(
     force: bool = False,
     access: Access | None = None,
     secrets: Callable[[Settled], SecretValues] | None = None,
+    gone: MutableMapping[str, str] | None = None,
 ) -> Prepared:
     """The objects of a deployment.
 
@@ -78,6 +79,7 @@ def prepare(
         force: Go on with a model that can't fit.
         access: How registries are reached.
         secrets: Gives the values of the Secrets to write; None writes none of those.
+        gone: Registries that didn't answer, as `check_before_deploying` takes and fills it: for several deployments.
 
     Raises:
         UsageError: A field's value is wrong; the error names the field.
@@ -86,7 +88,7 @@ def prepare(
         Denied, NetworkError: With `image_check` at `require`.
     """
     plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
-    checked = _look(wanted, plain, image_check, access)
+    checked = _look(wanted, plain, image_check, access, gone)
     way = _way(plain, checked)
     if way is not None:
         wanted = msgspec.structs.replace(wanted, model=way.value)
@@ -109,7 +111,13 @@ def prepare(
     return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
 
 
-def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
+def _look(
+    wanted: Deployment,
+    plain: Settled,
+    how: ImageCheck,
+    access: Access | None,
+    gone: MutableMapping[str, str] | None,
+) -> Checked | None:
     source = plain.source
     if how is ImageCheck.OFF or source is None or source.reference is None or source.scheme is None:
         return None
@@ -122,6 +130,7 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
         instead=() if _names_scheme(wanted) else _other_ways(plain),
         arch=wanted.arch or ARCH,
         access=access,
+        gone=gone,
     )
 
 

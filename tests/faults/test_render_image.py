@@ -302,6 +302,38 @@ def test_a_silent_registry_is_waited_for_once(registry: Registry) -> None:
     assert f"warning: whether KServe will take {place} is not checked: {registry.host} went silent" in done.err
 
 
+def two_deployments(folder: Path, *places: str) -> Path:
+    path = folder / "two.yaml"
+    names = enumerate(places)
+    path.write_text("---\n".join(f"{{model: '{place}', name: m{n}, namespace: demo}}\n" for n, place in names))
+    return path
+
+
+def test_of_several_deployments_a_silent_registry_is_waited_for_once(registry: Registry, tmp_path: Path) -> None:
+    one, two = publish(registry, SHELL, MODEL), publish(registry, SHELL, MODEL, tag="2")
+    registry.fault(Silence(30), path="/manifests/")  # to another question it would answer
+    with Registry() as other:
+        third = publish(other, SHELL, MODEL)
+        registry.forget_requests()
+        done = modelcar("render", "--flavor", "kserve", "-f", two_deployments(tmp_path, one, two, third))
+        pinned = f"oci://{other.host}/{REPO}@{other.tags(REPO)['1']}"
+    assert done.code == 0, done.err
+    uris = [made["spec"]["predictor"]["model"]["storageUri"] for made in yaml.safe_load_all(done.out)]
+    assert uris == [f"oci://{one}", f"oci://{two}", pinned]
+    assert f"{one} is not checked: {registry.host} went silent; it" in done.err
+    assert f"{two} is not checked: {registry.host} went silent, and was not asked again; it" in done.err
+    assert not any("/manifests/2" in request.target for request in registry.requests)
+
+
+def test_a_refused_connection_is_tried_for_one_deployment_only(tmp_path: Path) -> None:
+    with Registry() as registry:
+        place = publish(registry, SHELL, MODEL)
+    done = modelcar("render", "--flavor", "kserve", "-f", two_deployments(tmp_path, place, f"{place}1"))
+    assert done.code == 0, done.err
+    assert f"{place} is not checked: no connection to {registry.host}" in done.err
+    assert done.err.count("and was not asked again") == 1
+
+
 def test_a_gpu_is_asked_for_also_where_nobody_can_look(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     assert model_of(render(place))["resources"]["limits"]["nvidia.com/gpu"] == "1"  # vLLM serves it

@@ -169,6 +169,7 @@ def render(
         return _secrets(settled, pull_secret_file, s3_credentials_file, authfile)
 
     wanted = _deployments(files, _said(model, values))
+    gone: dict[str, str] = {}  # registries that don't answer are waited for once
     done = [
         prepare(
             one,
@@ -176,6 +177,7 @@ def render(
             force=force,
             access=access,
             secrets=values_of if with_secrets else None,
+            gone=gone,
         )
         for one in wanted
     ]
