@@ -14,7 +14,8 @@ import msgspec
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.check import ImageCheck, Severity, failures
-from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
+from modelcar.kserve.defaults import BY_VLLM, choose
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
 from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
@@ -95,7 +96,7 @@ def prepare(
     choices = _choose(wanted, plain, checked, force)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
+    chosen = Deployment(gpu_count=choices.gpu_count)
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
         chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
@@ -161,6 +162,8 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
     wishes = Wishes(
         gpu=None if profile_decides else gpu_of(wanted.gpu, _device(wanted)),
         gpu_count=count,
+        accelerator=bool(wanted.accelerator or wanted.gpu),
+        profile=profile_decides,
         context=wanted.context,
         model_format=wanted.model_format,
         taken=plain.format[0],
@@ -171,9 +174,6 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         force=force,
     )
     choices = choose(checked.facts if checked else None, checked.files if checked else (), wishes)
-    if profile_decides and wanted.gpu:
-        note = "the hardware profile decides how many GPUs there are: with --gpu-count too, --gpu is checked"
-        choices = replace(choices, notes=(*choices.notes, note))
     name = (choices.model_format or "").partition(":")[0]
     if plain.llm and name and name.lower() not in BY_VLLM:
         raise Refused(
@@ -229,15 +229,6 @@ def _vllm(wanted: Deployment, plain: Settled) -> Version | None:
     with suppress(UsageError):
         return parse_version(".".join(stated.split(".")[:3]), "")
     return None
-
-
-def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> int | None:
-    """One device where vLLM serves the model, or a GPU was named, and nobody says how many."""
-    if _gpu_count(wanted) is not None or wanted.accelerator or wanted.hardware_profile:
-        return None
-    name = (choices.model_format or "").partition(":")[0].lower()
-    is_known = checked is not None and checked.facts is not None and name in BY_VLLM
-    return 1 if is_known or wanted.gpu else None
 
 
 def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tuple[str, ...]:

@@ -112,8 +112,18 @@ def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None
     done = render(place, *call)
     assert "resources" not in model_of(done)
     assert "args" not in model_of(done)
-    assert "the hardware profile decides how many GPUs there are" in done.err
+    assert done.err.splitlines()[2].startswith("gpu-count     -      the hardware profile decides; needs at least")
     assert render(place, *call, "--gpu-count", "1").code == 6
+
+
+def test_what_the_user_says_is_written_without_a_gpu_and_without_a_look(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for look in ("warn", "off"):
+        done = render(place, "--image-check", look, "--context", "512", "--trust-remote-code")
+        assert model_of(done)["args"] == ["--max-model-len=512", "--trust-remote-code"]
+    none = render(place, "--gpu-count", "0")
+    assert "gpu-count     0      as you say" in none.err
+    assert "nvidia.com/gpu" not in none.out
 
 
 def test_a_slice_of_a_gpu_tells_its_memory(registry: Registry) -> None:
