@@ -20,7 +20,7 @@ from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
-from modelcar.kserve.check import REFUSED, Finding, ImageCheck, Seen, failures, findings
+from modelcar.kserve.check import OF_TAGS, REFUSED, Finding, ImageCheck, Seen, failures, findings
 from modelcar.kserve.layouts import Served, served
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
@@ -150,6 +150,7 @@ def check_before_deploying(
     patience: Patience | None = None,
     http: Http | None = None,
     gone: MutableMapping[str, str] | None = None,
+    by_digest: bool = False,
 ) -> Checked:
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
@@ -157,7 +158,8 @@ def check_before_deploying(
     digest: from where one deploys, one doesn't see what nodes see. `instead` are modes to judge by, best first, where
     the image can't go by the one asked for; `Checked.scheme` tells which it is. `gone` are registries that didn't
     answer, each with what was said of it: with `warn` none of them is asked, and one that doesn't answer now is added.
-    Whoever looks at several images gives the same for all. Other arguments as for `check`.
+    Whoever looks at several images gives the same for all. With `by_digest` the digest will be written in place of the
+    tag, and nothing is found of that. Other arguments as for `check`.
 
     Raises:
         Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
@@ -187,6 +189,8 @@ def check_before_deploying(
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise
         return replace(nothing, unchecked=f"{error.what}, or can't be seen without credentials")
+    if by_digest:
+        done = replace(done, findings=tuple(one for one in done.findings if one.rule not in OF_TAGS))
     ways = [other for other in instead if done.failures and not failures(done.findings, other)]
     done = replace(done, scheme=ways[0]) if ways else done
     for finding in done.failures:
@@ -264,7 +268,7 @@ def _look(
         platforms=tuple(map(str, head.platforms)),
         is_pinned=location.digest is not None or location.is_path,
         tag=location.tag,
-        name=asked.name,
+        name="" if location.is_path else asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
         no_model=why if facts is None and not served(None, _model_files(tree)).format else "",

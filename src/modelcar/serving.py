@@ -132,6 +132,7 @@ def _look(
         arch=wanted.arch or ARCH,
         access=access,
         gone=gone,
+        by_digest=True,
     )
 
 

@@ -251,6 +251,15 @@ def test_a_base_for_one_model_is_none_for_an_llm_service(registry: Registry) -> 
     assert "warning" not in render(f"oci+native://{place}", "--kind", "llm").err
 
 
+def test_what_is_wrong_with_a_tag_is_gone_where_the_digest_is_written(registry: Registry) -> None:
+    for tag in ("asleep", "latest"):
+        place = publish(registry, MODEL, tag=tag, entrypoint=("/bin/link-model-and-wait",))
+        assert any(word in modelcar("check", place).out for word in ("the word sleep", "with the tag latest"))
+        done = render(place, "--image-check", "require")
+        assert model_of(done)["storageUri"] == f"oci://{registry.host}/{REPO}@{registry.tags(REPO)[tag]}"
+        assert "warning" not in done.err
+
+
 def test_an_llm_service_never_goes_by_fetch_mode(registry: Registry) -> None:
     place = publish(registry, MODEL)
     uri = objects(render(place, "--kind", "llm", *KNOWN[:2]))["LLMInferenceService"]["spec"]["model"]["uri"]
