@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ARCH = "amd64"
 """What nodes are taken to be where nobody says it."""
 
+_LONGER = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+"""The variable by which vLLM takes more tokens than the model says it has."""
+
 _RUNTIME_VERSION = "opendatahub.io/runtime-version"
 
 
@@ -166,6 +169,7 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         accelerator=bool(wanted.accelerator or wanted.gpu),
         profile=profile_decides,
         context=wanted.context,
+        longer=(wanted.env or {}).get(_LONGER, "").lower() in ("1", "true"),
         model_format=wanted.model_format,
         taken=plain.format[0],
         args=wanted.args or (),

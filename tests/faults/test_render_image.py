@@ -106,6 +106,48 @@ def test_what_the_user_says_stands(registry: Registry) -> None:
     assert "as you say" in done.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "argument"),
+    [
+        ((), "--max-model-len=512"),
+        (("--gpu", "L4"), "--max-model-len=512"),
+        (("--kserve-version", "0.15"), "--max_model_len=512"),
+        (("--runtime-image", "quay.io/acme/vllm:1", "--image-check", "off"), "--max-model-len=512"),
+    ],
+)
+def test_a_context_is_written_wherever_it_is_said(registry: Registry, flags: tuple[str, ...], argument: str) -> None:
+    assert model_of(render(publish(registry, SHELL, MODEL), "--context", "512", *flags))["args"] == [argument]
+
+
+def test_a_context_is_written_for_the_llm_kind_too(registry: Registry) -> None:
+    done = render(publish(registry, SHELL, MODEL), "--kind", "llm", "--context", "512")
+    [container] = objects(done)["LLMInferenceService"]["spec"]["template"]["containers"]
+    assert container["env"] == [{"name": "VLLM_ADDITIONAL_ARGS", "value": "--max-model-len=512"}]
+
+
+def test_what_vllm_refuses_of_a_context_is_refused(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for flags in ((), ("--gpu", "L4")):
+        done = render(place, "--context", "999999", *flags)
+        assert (done.code, done.out) == (6, "")
+        assert "--context: 999,999 tokens are more than the model's" in done.error
+        assert render(place, "--context", "999999", *flags, "--force").code == 0
+        allowed = render(place, "--context", "999999", *flags, "--env", "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1")
+        assert model_of(allowed)["args"] == ["--max-model-len=999999"]
+    done = render(place, "--context", "512", "--args=--max-model-len=256")
+    assert (done.code, done.out) == (2, "")
+    assert done.error == "--context: 512 tokens, and --args say --max-model-len=256; leave one of them out"
+
+
+def test_several_arguments_in_one_string(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--args", "--max-model-len 512 --dtype=half")
+    assert model_of(done)["args"] == ["--max-model-len", "512", "--dtype=half"]
+    done = render(place, "--kind", "llm", "--args", "--max-model-len 512")
+    [container] = objects(done)["LLMInferenceService"]["spec"]["template"]["containers"]
+    assert container["env"][0]["value"] == "--max-model-len 512"
+
+
 def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     call = ("--flavor", "openshift-ai-3", "--runtime", "vllm", "--hardware-profile", "large", "--gpu", "256MiB")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.amounts import Amounts, resources_of
+from modelcar.kserve.arguments import split_args
 from modelcar.kserve.connections import Connection, connection_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.names import (
@@ -125,7 +126,7 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
         format=model_format, model_type=_model_type(deployment, model_format), mode=mode,
         progress_deadline=_progress_deadline(deployment, mode, image_size), resources=resources,
         token_auth=tokens_on, tokens=_tokens(deployment, name) if tokens_on else (),
-        pull_secrets=_pull_secrets(deployment, cluster.flavor, connection), args=_args(deployment),
+        pull_secrets=_pull_secrets(deployment, cluster.flavor, connection), args=split_args(deployment.args or ()),
     )  # fmt: skip
 
 
@@ -327,9 +328,3 @@ def _pull_secrets(deployment: Deployment, flavor: Flavor, connection: Connection
     if flavor is Flavor.OPENSHIFT_AI_2 and connection and connection.kind == "oci":
         names.insert(0, connection.name)
     return tuple(dict.fromkeys(names))
-
-
-def _args(deployment: Deployment) -> tuple[str, ...]:
-    """One argument a line; what begins with # is a comment, as in the form."""
-    lines = (line.strip() for one in deployment.args or () for line in one.splitlines() or [one])
-    return tuple(line for line in lines if line and not line.startswith("#"))
