@@ -185,6 +185,81 @@ def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> Non
     assert render(place, "--gpu", "256MiB", "--force").code == 0
 
 
+def limits_of(done: Done) -> dict[str, str]:
+    found: dict[str, str] = model_of(done)["resources"]["limits"]
+    return {name: count for name, count in found.items() if "/" in name}
+
+
+@pytest.mark.parametrize("device", ["amd.com/gpu", "habana.ai/gaudi", "ibm.com/spyre_pf"])
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        (("--limits", "{}=1"), 1),
+        (("--requests", "{}=1"), 1),
+        (("--limits", "{}=2"), 2),
+        (("--limits", "{}=2", "--gpu-count", "2"), 2),
+        (("--limits", "{}=1", "--gpu", "MI300X"), 1),
+    ],
+)
+def test_one_kind_of_device_is_asked_for(registry: Registry, device: str, flags: tuple[str, ...], count: int) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, *(flag.format(device) for flag in flags))
+    assert limits_of(done) == {device: str(count)}
+    assert model_of(done).get("args") == (["--tensor-parallel-size=2"] if count == 2 else None)
+
+
+def test_two_wishes_for_devices_are_a_mistake(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for flags, said in (
+        (("--gpu-count", "0"), "--gpu-count: 0 amd.com/gpu, and --requests or --limits say 2"),
+        (("--gpu-count", "1"), "--gpu-count: 1 amd.com/gpu, and --requests or --limits say 2"),
+        (
+            ("--accelerator", "nvidia.com/gpu"),
+            "--accelerator: nvidia.com/gpu, and --requests or --limits say amd.com/gpu; leave one of them out",
+        ),
+    ):
+        done = render(place, "--limits", "amd.com/gpu=2", *flags)
+        assert (done.code, done.out, done.error) == (2, "", said)
+
+
+ROCM = """
+apiVersion: template.openshift.io/v1
+kind: Template
+metadata: {name: vllm-rocm}
+objects:
+- apiVersion: serving.kserve.io/v1alpha1
+  kind: ServingRuntime
+  metadata: {name: rocm, annotations: {opendatahub.io/recommended-accelerators: '["amd.com/gpu"]'}}
+  spec:
+    supportedModelFormats: [{name: vLLM}]
+    containers: [{name: kserve-container, image: "quay.io/acme/rocm:1"}]
+"""
+
+
+def test_the_runtime_tells_the_device(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "runtime.yaml").write_text(ROCM)
+    place = publish(registry, SHELL, MODEL)
+    call = ("--flavor", "openshift-ai-3", "--runtime-file", tmp_path / "runtime.yaml")
+    done = render(place, *call)
+    assert limits_of(done) == {"amd.com/gpu": "1"}
+    assert "amd.com/gpu=1  the runtime is made for amd.com/gpu" in done.err
+    assert limits_of(render(place, *call, "--gpu", "192GiB")) == {"amd.com/gpu": "1"}
+    assert limits_of(render(place, *call, "--limits", "nvidia.com/gpu=1")) == {"nvidia.com/gpu": "1"}
+    done = render(place, *call, "--gpu-count", "2")
+    assert limits_of(done) == {"nvidia.com/gpu": "2"}
+    assert (
+        "warning: --gpu-count asks for nvidia.com/gpu, and the runtime is made for amd.com/gpu: "
+        "add --limits amd.com/gpu=2" in done.err
+    )
+
+
+@pytest.mark.parametrize(("gpu", "device"), [("MI300X", "amd.com/gpu"), ("Gaudi3", "habana.ai/gaudi")])
+def test_a_gpu_s_name_tells_the_device(registry: Registry, gpu: str, device: str) -> None:
+    done = render(publish(registry, SHELL, MODEL), "--gpu", gpu)
+    assert limits_of(done) == {device: "1"}
+    assert f"{gpu} is {device}" in done.err
+
+
 OVMS = """
 apiVersion: serving.kserve.io/v1alpha1
 kind: ServingRuntime

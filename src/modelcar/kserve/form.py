@@ -254,7 +254,7 @@ FIELDS: tuple[Field, ...] = (
           two="InferenceService: spec.predictor.model.resources",
           kserve="InferenceService: spec.predictor.model.resources",
           llm="LLMInferenceService: spec.template.containers[main].resources", metavar="NAME",
-          default="none; nvidia.com/gpu with --gpu-count"),
+          default="what --limits or --requests name; else nvidia.com/gpu with --gpu-count"),
     Field("accelerator-profile", RESOURCES, "The AcceleratorProfile by which the 2.x dashboard knows the accelerator.",
           three=Absent("it has hardware profiles instead"),
           two="ServingRuntime: metadata.annotations[opendatahub.io/accelerator-name]", kserve=Absent("there are none"),

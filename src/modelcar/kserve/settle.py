@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.amounts import Amounts, resources_of
+from modelcar.kserve.amounts import Amounts, device_of, resources_of
 from modelcar.kserve.arguments import split_args
 from modelcar.kserve.connections import Connection, connection_of
 from modelcar.kserve.deployment import Deployment
@@ -22,7 +22,7 @@ from modelcar.kserve.names import (
     from_display_name,
     service_name_problem,
 )
-from modelcar.kserve.runtimes import NVIDIA, Runtime, own_runtime, runtime_from_file, shipped_runtime
+from modelcar.kserve.runtimes import Runtime, own_runtime, runtime_from_file, shipped_runtime
 from modelcar.kserve.source import Source, parse_source
 from modelcar.kserve.values import check_values, refuse_absent
 from modelcar.kserve.versions import Cluster, Flavor, Mode, Scheme, parse_mode, parse_version
@@ -213,7 +213,7 @@ def _runtime(deployment: Deployment, cluster: Cluster) -> tuple[Runtime, tuple[s
     if deployment.runtime_image is not None:
         if wanted and wanted != "vLLM":
             raise Refused(f"--model-format: --runtime-image is for vLLM, not {wanted}", "give --runtime-file")
-        return own_runtime(deployment.runtime_image, deployment.accelerator or NVIDIA), ("vLLM", version)
+        return own_runtime(deployment.runtime_image, device_of(deployment)), ("vLLM", version)
     if deployment.runtime_file is not None:
         runtime = runtime_from_file(Path(deployment.runtime_file), deployment.runtime_parameter or {})
         return runtime, _format(wanted, version, runtime)
