@@ -215,6 +215,7 @@ class _Plan:
         if count > 1:
             self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
+        self.notes.append(f"memory is reckoned by the rules of vLLM {RULES}, with {ASIDE:.0%} of each GPU kept aside")
         self.notes += (note for note in result.notes if note != longer_than_the_model(facts, self._wanted))
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
@@ -293,8 +294,7 @@ class _Plan:
             return f"whether it fits on {gpu.name} can't be told; {_needs(self.facts)}"
         if placement.fits is False and placement.longest is None:
             return f"it doesn't fit on {gpu.name}, and you said --force"
-        room = f"{_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
-        takes = f"{_gib(placement.needed)} of the {room}, {ASIDE:.0%} kept aside (rules of vLLM {RULES})"
+        takes = f"{_gib(placement.needed)} of {_gib(placement.budget or 0)} on each {gpu.name}"
         if placement.fits is False:
             return f"it fits with a shorter context: with the model's own it would take {takes}"
         if not placement.most:
@@ -357,7 +357,8 @@ def _not_shared(facts: Facts | None, count: int, fewer: int) -> str:
     heads = facts.architecture.heads if facts and facts.architecture else 0
     following = next((n for n in range(count + 1, 4 * count + 1) if _most_shared(facts, n) == n), None)
     more = f" or {following}" if following else ""
-    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can"
+    idle = f"of {count}, {count - fewer} {'stay' if count - fewer > 1 else 'stays'} idle"
+    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can; {idle}"
 
 
 def _needs(facts: Facts | None) -> str:
