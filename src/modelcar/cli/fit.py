@@ -107,9 +107,36 @@ def _text(looked: Looked, result: Fit) -> list[str]:
     rows.append(("together", show.size(placement.needed), more + _budget(result)))
     per_gpu = f"EACH OF {placement.tensor_parallel}" if placement.tensor_parallel > 1 else "MEMORY"
     lines += [show.table(("ON THE GPU", per_gpu, "WHAT IT IS"), rows, right=(1,)), ""]
-    lines += _answer(result)
-    notes = (*result.notes, *_with_some_aside(result, _careful(looked, result)))
+    lines += [*_answer(looked, result), *_enough(looked, result)]
+    notes = (*_notes(looked, result), *_with_some_aside(looked, result))
     return lines + [f"note: {show.name(note)}" for note in notes]
+
+
+def _notes(looked: Looked, result: Fit) -> list[str]:
+    from modelcar.model.fit import wants_half
+
+    gpu, notes = result.wish.gpu, list(result.notes)
+    if gpu is not None and wants_half(looked.facts, gpu):
+        notes.append(f"the weights are bfloat16, which {gpu.name} lacks: vLLM needs --dtype=half, as render writes it")
+    return notes
+
+
+def _enough(looked: Looked, result: Fit) -> Iterator[str]:
+    """How many of the GPUs would do, where those at hand don't."""
+    from modelcar.kserve.defaults import MOST_GPUS
+    from modelcar.model.fit import fit as reckon
+    from modelcar.model.fit import longer_than_the_model
+
+    wish = result.wish
+    if longer_than_the_model(looked.facts, wish.context):
+        return
+    if wish.gpu is None or wish.gpu.is_slice or wish.count >= MOST_GPUS or result.placement.fits is not False:
+        return
+    more = reckon(looked.facts, replace(wish, count=MOST_GPUS)).placement
+    if more.fits:
+        yield f"On {more.tensor_parallel} of them it would: --count {more.tensor_parallel}."
+    else:
+        yield f"Nor would {MOST_GPUS} of them do."
 
 
 def _careful(looked: Looked, result: Fit) -> Fit | None:
@@ -121,11 +148,15 @@ def _careful(looked: Looked, result: Fit) -> Fit | None:
     return reckon(looked.facts, replace(result.wish, gpu=with_some_aside(gpu))) if gpu else None
 
 
-def _with_some_aside(result: Fit, careful: Fit | None) -> Iterator[str]:
+def _with_some_aside(looked: Looked, result: Fit) -> Iterator[str]:
     """What `modelcar render` would say."""
     from modelcar.kserve.defaults import ASIDE
+    from modelcar.model.fit import longer_than_the_model
 
+    careful = _careful(looked, result)
     if careful is None or result.wish.gpu is None or not result.placement.fits:
+        return
+    if longer_than_the_model(looked.facts, result.wish.context):
         return
     then, parallel = careful.placement, careful.placement.tensor_parallel
     verdict = "then it fits, too"
@@ -172,7 +203,9 @@ def _budget(result: Fit) -> str:
     return f"of {show.size(budget)}, which are {UTILIZATION} of the {gpu.name}'s {show.size(gpu.memory)}"
 
 
-def _answer(result: Fit) -> list[str]:
+def _answer(looked: Looked, result: Fit) -> list[str]:
+    from modelcar.model.fit import longer_than_the_model
+
     wish, placement = result.wish, result.placement
     if wish.gpu is None:
         return ["Name a GPU to see whether it fits: --gpu H100, or --gpu 24GiB."]
@@ -181,7 +214,9 @@ def _answer(result: Fit) -> list[str]:
         gpus += f" (--tensor-parallel-size {placement.tensor_parallel})"
     if placement.fits is None:
         return [f"What is known fits on {gpus}; whether the rest does can't be told."]
-    if placement.fits:
+    if placement.fits and longer_than_the_model(looked.facts, wish.context):
+        lines = [f"The memory of {gpus} would do, and vLLM refuses so many tokens."]
+    elif placement.fits:
         lines = [f"It fits on {gpus}."]
     elif wish.count == placement.tensor_parallel:
         lines = [f"It doesn't fit on {gpus}."]
@@ -234,7 +269,7 @@ def _as_dict(looked: Looked, result: Fit, context: int | None) -> dict[str, Any]
         **_placement(result.placement),
         "with_aside": _aside(careful.placement) if (careful := _careful(looked, result)) else None,
         "tried": [_placement(placement) for placement in result.tried],
-        "notes": list(result.notes),
+        "notes": _notes(looked, result),
         "rules": f"vLLM {_rules()}",
     }
 

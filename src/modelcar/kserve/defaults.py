@@ -28,7 +28,7 @@ from modelcar.kserve.choices import Choice, Choices, Wishes
 from modelcar.kserve.layouts import VLLM, Served, served
 from modelcar.kserve.tools import parser_for
 from modelcar.model import Facts
-from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit, longer_than_the_model
+from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit, longer_than_the_model, wants_half
 from modelcar.model.gpus import GIB, LARGEST, Gpu, parse_gpu
 from modelcar.model.kv import VLLM as RULES
 
@@ -318,7 +318,7 @@ class _Plan:
 
     def _dtype(self, facts: Facts) -> None:
         gpu = self.wishes.gpu
-        if gpu is not None and not gpu.has_bfloat16 and "BF16" in facts.dtypes:
+        if gpu is not None and wants_half(facts, gpu):
             self._write(DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
 
     def _code(self) -> None:

@@ -46,7 +46,8 @@ class Placement:
         lines: What each GPU holds.
         budget: Bytes of each GPU that vLLM uses; None without a GPU.
         fits: Whether it fits; None where that can't be told.
-        longest: Tokens of the longest sequence of which as many as wished fit; None where it can't be told.
+        longest: Tokens of the longest sequence of which as many as wished fit, up to what the model has; None where it
+            can't be told.
         most: Sequences of the wished length that fit at a time; None where it can't be told.
     """
 
@@ -119,6 +120,11 @@ def fit(facts: Facts, wish: Wish) -> Fit:
         one_request=one_request,
         notes=tuple(_notes(facts, context)),
     )
+
+
+def wants_half(facts: Facts, gpu: Gpu) -> bool:
+    """Whether the weights are bfloat16 on a GPU known to lack it, where vLLM wants `--dtype=half`."""
+    return not gpu.has_bfloat16 and "BF16" in facts.dtypes
 
 
 def longer_than_the_model(facts: Facts, context: int | None) -> str:
@@ -197,7 +203,7 @@ def _room(
     tokens = context or 1
     most = plan.sequences(available, tokens, in_flight)
     own = facts.architecture.context if facts.architecture and facts.architecture.context else tokens
-    longest = plan.longest(available, max(own, tokens), in_flight, wish.sequences)
+    longest = plan.longest(available, own, in_flight, wish.sequences)
     return most >= wish.sequences, longest, most
 
 
