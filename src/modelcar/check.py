@@ -20,7 +20,7 @@ from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
-from modelcar.kserve.check import REFUSED, Finding, ImageCheck, Seen, failures, findings
+from modelcar.kserve.check import PARTLY, REFUSED, Finding, ImageCheck, Seen, failures, findings
 from modelcar.kserve.layouts import Served, served
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
@@ -92,6 +92,11 @@ class Checked:
     def failures(self) -> list[Finding]:
         """The errors in the mode that was asked for."""
         return failures(self.findings, self.scheme)
+
+    @property
+    def is_partly_seen(self) -> bool:
+        """Whether files may be in what was not looked at."""
+        return any(finding.rule == PARTLY for finding in self.findings)
 
     @property
     def served(self) -> Served:

@@ -75,7 +75,7 @@ def prepare(
     Args:
         wanted: What the user says.
         image_check: How the image is looked at before.
-        force: Go on with a model that can't fit.
+        force: Go on with a model that can't fit, or that is nothing for vLLM.
         access: How registries are reached.
         secrets: Gives the values of the Secrets to write; None writes none of those.
 
@@ -91,6 +91,8 @@ def prepare(
     if way is not None:
         wanted = msgspec.structs.replace(wanted, model=way.value)
     choices = _choose(wanted, plain, checked, force)
+    if not (force or wanted.model_format):
+        _refuse_unserved(plain, checked, choices)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
     chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
@@ -172,6 +174,17 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
             "leave --kind llm out",
         )
     return choices
+
+
+def _refuse_unserved(plain: Settled, checked: Checked | None, choices: Choices) -> None:
+    """Refuse what is nothing for vLLM where the runtime is vLLM's, or would be told that it is."""
+    if checked is None or not choices.served.is_unserved or plain.format[0].lower() not in BY_VLLM:
+        return
+    has_weights = checked.facts is not None and checked.facts.format
+    if not has_weights and checked.is_partly_seen:
+        return
+    go_on = "--force goes on with vLLM" if plain.llm else "--model-format NAME or --force goes on"
+    raise Refused(f"MODEL: nothing for vLLM: {choices.served.reason}", f"{choices.served.hint}; {go_on}")
 
 
 def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str | None, str | None]:

@@ -109,7 +109,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     show_default=True,
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
-@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs.")
+@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",

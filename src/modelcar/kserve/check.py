@@ -20,6 +20,9 @@ MOST_LAYERS = 127
 REFUSED = frozenset({"no-models", "architecture"})
 """Rules after which nobody should deploy the image, wherever it was looked at from."""
 
+PARTLY = "partly"
+"""The rule that says what was not looked at."""
+
 _SHOWN = 3
 
 
@@ -216,7 +219,7 @@ def _others(seen: Seen) -> Iterator[Finding]:
             "name it by its digest, as modelcar render does",
         )
     for why in seen.partly_seen:
-        yield Finding("partly", Severity.UNCHECKED, None, why, "--full reads on")
+        yield Finding(PARTLY, Severity.UNCHECKED, None, why, "--full reads on")
 
 
 def _some(paths: Sequence[str]) -> str:
