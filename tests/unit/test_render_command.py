@@ -60,6 +60,34 @@ def test_a_saved_call_is_the_same_call_and_flags_win(tmp_path: Path) -> None:
     assert "networking.kserve.io/visibility" not in service["metadata"]["labels"]
 
 
+def test_save_replaces_only_what_it_wrote(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.yaml"
+    call("--save", file, "--replicas", "2")
+    call("--save", file, "--replicas", "3")
+    assert "replicas: 3" in file.read_text()
+    more = file.read_text() + "---\nmodel: quay.io/acme/other:1\nname: other\n"
+    for content, said in (
+        ("name: mine\n---\nname: other\n", "is there, and --save didn't write it; name another file"),
+        ("apiVersion: v1\nkind: Secret\n", "is there, and --save didn't write it"),
+        (more, "holds 2 deployments, and 1 would take their place"),
+    ):
+        file.write_text(content)
+        done = modelcar(*CALL, "--save", file)
+        assert (done.code, done.out, file.read_text()) == (6, "", content)
+        assert f"--save: {file} {said}" in done.error
+        call("--save", file, "--force")
+        assert "quay.io/acme/granite" in file.read_text()
+    file.write_text("")
+    call("--save", file)
+
+
+def test_quiet_prints_warnings_only() -> None:
+    flags = ("--route", "--no-token-auth", "--new-connection", "Granite", "--args=--max-model-len=8192")
+    loud, quiet = call(*flags), call(*flags, "-q")
+    assert quiet.out == loud.out
+    assert [line.partition(": ")[0] for line in quiet.err.splitlines()] == ["warning"]
+
+
 def test_numbers_in_a_file_stay_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SHORT = {"namespace": "-n"}
 _OTHERS = "Files and output"
+_SAVED = "For modelcar render -f; --schema prints its schema."
 _FLAGS = tuple(field for field in FIELDS if field.name != "model")
 
 
@@ -99,7 +100,8 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
 @click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what was said, less all that is secret, to a file for -f.",
+    help="Write what was said, less all that is secret, to a file for -f. Replaces one that --save wrote, others with "
+    "--force only.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print the objects.")
 @click.option(
@@ -110,6 +112,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
 @click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
+@click.option("-q", "--quiet", is_flag=True, help="Print neither the table nor notes: warnings, and the objects.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",
@@ -138,6 +141,7 @@ def render(
     output: str,
     image_check: str,
     force: bool,
+    quiet: bool,
     with_secrets: bool,
     pull_secret_file: Path | None,
     s3_credentials_file: Path | None,
@@ -169,6 +173,8 @@ def render(
         return _secrets(settled, pull_secret_file, s3_credentials_file, authfile)
 
     wanted = _deployments(files, _said(model, values))
+    if save is not None and not force:
+        _check_own(save, len(wanted))
     done = [
         prepare(
             one,
@@ -184,18 +190,18 @@ def render(
     if save is not None:
         _save(save, wanted)
     for one in done:
-        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "")
+        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "", quiet)
     click.echo(text, nl=False)
 
 
-def _tell(done: Prepared, prefix: str) -> None:
-    """What was chosen, and what to know, on stderr."""
+def _tell(done: Prepared, prefix: str, quiet: bool) -> None:
+    """What was chosen, and what to know, on stderr; of quiet ones the warnings only."""
     rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in done.choices.made]
-    if done.choices.args or done.was_seen:
+    if not quiet and (done.choices.args or done.was_seen):
         click.echo(show.table((f"{prefix}CHOSEN".upper(), "VALUE", "WHY"), rows), err=True)
     for warning in done.warnings:
         click.echo(f"warning: {prefix}{show.name(warning)}", err=True)
-    for note in done.notes:
+    for note in () if quiet else done.notes:
         click.echo(f"note: {prefix}{show.name(note)}", err=True)
 
 
@@ -274,10 +280,30 @@ def _docker_config(settled: Settled, authfile: Path | None) -> str:
     return docker_config_for(reference.registry, found.user, found.secret)
 
 
+def _check_own(path: Path, count: int) -> None:
+    """Check that a file to save in is one that `_save` wrote, and that nobody put more deployments into.
+
+    Raises:
+        Refused: It holds what would be lost.
+    """
+    from modelcar.kserve.read import LARGEST, parse_documents
+
+    if not path.is_file():
+        return
+    with path.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    hint = "name another file, or add --force to replace it"
+    if content.strip() and not content.startswith(f"# {_SAVED}".encode()):
+        raise Refused(f"--save: {path} is there, and --save didn't write it", hint)
+    found = len(parse_documents(content, f"--save: {path}"))
+    if found > count:
+        raise Refused(f"--save: {path} holds {found} deployments, and {count} would take their place", hint)
+
+
 def _save(path: Path, wanted: Sequence[Deployment]) -> None:
     from modelcar.cli.files import replace_file
     from modelcar.kserve.deployment import as_values
     from modelcar.kserve.write import as_yaml
 
-    text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
+    text = as_yaml([as_values(one) for one in wanted], comment=_SAVED)
     replace_file(path, text.encode(), 0o644)

@@ -60,8 +60,8 @@ def service_name_problem(name: str, namespace: str = "") -> str:
         return f"has {len(name)} characters, and {SERVICE_LENGTH} are the most"
     if namespace and len(name) + 1 + len(namespace) > HOST_LENGTH:
         return (
-            f"and the namespace {namespace} have {len(name) + 1 + len(namespace)} characters with the dash between them, "
-            f"and {HOST_LENGTH} are the most: they become one part of a host name"
+            f"and the namespace {namespace} have {len(name) + 1 + len(namespace)} characters with the dash between "
+            f"them, and {HOST_LENGTH} are the most: they become one part of a host name"
         )
     return ""
 
