@@ -26,6 +26,7 @@ def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, R
         access: How registries are reached.
     """
     known: dict[str, list[tuple[str, str, str]]] = {}
+    gone: dict[str, str] = {}
 
     def look(service: Service, report: Report) -> None:
         places = {source.node.string: source.node for source in service.sources}
@@ -35,17 +36,17 @@ def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, R
             if split_scheme(uri)[0] is None:
                 continue
             if uri not in known:
-                known[uri] = _found(uri, arch, access)
+                known[uri] = _found(uri, arch, access, gone)
             for rule, message, fix in known[uri]:
                 report.add(rule, node, message, fix)
 
     return look
 
 
-def _found(uri: str, arch: str, access: Access | None) -> list[tuple[str, str, str]]:
+def _found(uri: str, arch: str, access: Access | None, gone: dict[str, str]) -> list[tuple[str, str, str]]:
     """Rule, message and fix of what is wrong with an image."""
     try:
-        return _told(check_before_deploying(uri, ImageCheck.WARN, arch=arch, access=access))
+        return _told(check_before_deploying(uri, ImageCheck.WARN, arch=arch, access=access, gone=gone))
     except UsageError:
         return []  # another rule says what is wrong with the name
     except NotFound as error:

@@ -5,7 +5,7 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ import msgspec
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.check import ImageCheck, Severity, failures
-from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
+from modelcar.kserve.defaults import BY_VLLM, choose
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
 from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
@@ -67,6 +68,7 @@ def prepare(
     force: bool = False,
     access: Access | None = None,
     secrets: Callable[[Settled], SecretValues] | None = None,
+    gone: MutableMapping[str, str] | None = None,
 ) -> Prepared:
     """The objects of a deployment.
 
@@ -78,6 +80,7 @@ def prepare(
         force: Go on with a model that can't fit, or that is nothing for vLLM.
         access: How registries are reached.
         secrets: Gives the values of the Secrets to write; None writes none of those.
+        gone: Registries that didn't answer, as `check_before_deploying` takes and fills it: for several deployments.
 
     Raises:
         UsageError: A field's value is wrong; the error names the field.
@@ -86,7 +89,7 @@ def prepare(
         Denied, NetworkError: With `image_check` at `require`.
     """
     plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
-    checked = _look(wanted, plain, image_check, access)
+    checked = _look(wanted, plain, image_check, access, gone)
     way = _way(plain, checked)
     if way is not None:
         wanted = msgspec.structs.replace(wanted, model=way.value)
@@ -95,7 +98,7 @@ def prepare(
         _refuse_unserved(plain, checked, choices)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
+    chosen = Deployment(gpu_count=choices.gpu_count)
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
         chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
@@ -111,7 +114,13 @@ def prepare(
     return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
 
 
-def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
+def _look(
+    wanted: Deployment,
+    plain: Settled,
+    how: ImageCheck,
+    access: Access | None,
+    gone: MutableMapping[str, str] | None,
+) -> Checked | None:
     source = plain.source
     if how is ImageCheck.OFF or source is None or source.reference is None or source.scheme is None:
         return None
@@ -124,6 +133,8 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
         instead=() if _names_scheme(wanted) else _other_ways(plain),
         arch=wanted.arch or ARCH,
         access=access,
+        gone=gone,
+        by_digest=True,
     )
 
 
@@ -154,6 +165,8 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
     wishes = Wishes(
         gpu=None if profile_decides else gpu_of(wanted.gpu, _device(wanted)),
         gpu_count=count,
+        accelerator=bool(wanted.accelerator or wanted.gpu),
+        profile=profile_decides,
         context=wanted.context,
         model_format=wanted.model_format,
         taken=plain.format[0],
@@ -164,9 +177,6 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         force=force,
     )
     choices = choose(checked.facts if checked else None, checked.files if checked else (), wishes)
-    if profile_decides and wanted.gpu:
-        note = "the hardware profile decides how many GPUs there are: with --gpu-count too, --gpu is checked"
-        choices = replace(choices, notes=(*choices.notes, note))
     name = (choices.model_format or "").partition(":")[0]
     if plain.llm and name and name.lower() not in BY_VLLM:
         raise Refused(
@@ -233,15 +243,6 @@ def _vllm(wanted: Deployment, plain: Settled) -> Version | None:
     with suppress(UsageError):
         return parse_version(".".join(stated.split(".")[:3]), "")
     return None
-
-
-def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> int | None:
-    """One device where vLLM serves the model, or a GPU was named, and nobody says how many."""
-    if _gpu_count(wanted) is not None or wanted.accelerator or wanted.hardware_profile:
-        return None
-    name = (choices.model_format or "").partition(":")[0].lower()
-    is_known = checked is not None and checked.facts is not None and name in BY_VLLM
-    return 1 if is_known or wanted.gpu else None
 
 
 def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tuple[str, ...]:

@@ -312,6 +312,26 @@ def test_a_base_is_read_whole_for_its_shell(registry: Registry) -> None:
     assert not check(publish(registry, (media.OCI_LAYER_GZIP, base), MODEL)).failures
 
 
+@pytest.mark.parametrize("at", [0, 1], ids=["first", "behind the base's files"])
+def test_a_small_layer_with_the_model_is_no_base(registry: Registry, at: int) -> None:
+    noise = Random(1).randbytes(DEPTH + 20_000_000)
+    members = [file("models/noise", noise), file("bin/late")]
+    members.insert(at, file("etc/passwd"))
+    layer = gzip.compress(tar(*members), 0)
+    place = publish(registry, (media.OCI_LAYER_GZIP, layer), SHELL)
+    done = check(place)
+    assert "partly" in [each.rule for each in done.findings if each.severity == "not checked"]
+    assert DEPTH < done.received < DEPTH + 3 * 1024**2
+    assert check(place, full=True).received > len(layer)
+
+
+def test_an_empty_folder_for_the_model_makes_no_base_another_thing(registry: Registry) -> None:
+    noise = Random(1).randbytes(DEPTH + 1_000_000)
+    shell = [file("bin/sh"), file("bin/ln"), file("bin/sleep")]
+    base = gzip.compress(tar(folder("models"), file("usr/lib/noise", noise), *shell), 0)
+    assert not check(publish(registry, (media.OCI_LAYER_GZIP, base), MODEL)).failures
+
+
 def test_a_shell_at_the_end_of_a_large_base_is_not_looked_for(registry: Registry) -> None:
     shell = [file("bin/sh"), file("bin/ln"), file("bin/sleep")]
     noise = file("a/noise", Random(1).randbytes(2 * DEPTH))

@@ -112,8 +112,18 @@ def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None
     done = render(place, *call)
     assert "resources" not in model_of(done)
     assert "args" not in model_of(done)
-    assert "the hardware profile decides how many GPUs there are" in done.err
+    assert done.err.splitlines()[2].startswith("gpu-count     -      the hardware profile decides; needs at least")
     assert render(place, *call, "--gpu-count", "1").code == 6
+
+
+def test_what_the_user_says_is_written_without_a_gpu_and_without_a_look(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for look in ("warn", "off"):
+        done = render(place, "--image-check", look, "--context", "512", "--trust-remote-code")
+        assert model_of(done)["args"] == ["--max-model-len=512", "--trust-remote-code"]
+    none = render(place, "--gpu-count", "0")
+    assert "gpu-count     0      as you say" in none.err
+    assert "nvidia.com/gpu" not in none.out
 
 
 def test_a_slice_of_a_gpu_tells_its_memory(registry: Registry) -> None:
@@ -241,6 +251,15 @@ def test_a_base_for_one_model_is_none_for_an_llm_service(registry: Registry) -> 
     assert "warning" not in render(f"oci+native://{place}", "--kind", "llm").err
 
 
+def test_what_is_wrong_with_a_tag_is_gone_where_the_digest_is_written(registry: Registry) -> None:
+    for tag in ("asleep", "latest"):
+        place = publish(registry, MODEL, tag=tag, entrypoint=("/bin/link-model-and-wait",))
+        assert any(word in modelcar("check", place).out for word in ("the word sleep", "with the tag latest"))
+        done = render(place, "--image-check", "require")
+        assert model_of(done)["storageUri"] == f"oci://{registry.host}/{REPO}@{registry.tags(REPO)[tag]}"
+        assert "warning" not in done.err
+
+
 def test_an_llm_service_never_goes_by_fetch_mode(registry: Registry) -> None:
     place = publish(registry, MODEL)
     uri = objects(render(place, "--kind", "llm", *KNOWN[:2]))["LLMInferenceService"]["spec"]["model"]["uri"]
@@ -300,6 +319,38 @@ def test_a_silent_registry_is_waited_for_once(registry: Registry) -> None:
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{place}"
     assert f"warning: whether KServe will take {place} is not checked: {registry.host} went silent" in done.err
+
+
+def two_deployments(folder: Path, *places: str) -> Path:
+    path = folder / "two.yaml"
+    names = enumerate(places)
+    path.write_text("---\n".join(f"{{model: '{place}', name: m{n}, namespace: demo}}\n" for n, place in names))
+    return path
+
+
+def test_of_several_deployments_a_silent_registry_is_waited_for_once(registry: Registry, tmp_path: Path) -> None:
+    one, two = publish(registry, SHELL, MODEL), publish(registry, SHELL, MODEL, tag="2")
+    registry.fault(Silence(30), path="/manifests/")  # to another question it would answer
+    with Registry() as other:
+        third = publish(other, SHELL, MODEL)
+        registry.forget_requests()
+        done = modelcar("render", "--flavor", "kserve", "-f", two_deployments(tmp_path, one, two, third))
+        pinned = f"oci://{other.host}/{REPO}@{other.tags(REPO)['1']}"
+    assert done.code == 0, done.err
+    uris = [made["spec"]["predictor"]["model"]["storageUri"] for made in yaml.safe_load_all(done.out)]
+    assert uris == [f"oci://{one}", f"oci://{two}", pinned]
+    assert f"{one} is not checked: {registry.host} went silent; it" in done.err
+    assert f"{two} is not checked: {registry.host} went silent, and was not asked again; it" in done.err
+    assert not any("/manifests/2" in request.target for request in registry.requests)
+
+
+def test_a_refused_connection_is_tried_for_one_deployment_only(tmp_path: Path) -> None:
+    with Registry() as registry:
+        place = publish(registry, SHELL, MODEL)
+    done = modelcar("render", "--flavor", "kserve", "-f", two_deployments(tmp_path, place, f"{place}1"))
+    assert done.code == 0, done.err
+    assert f"{place} is not checked: no connection to {registry.host}" in done.err
+    assert done.err.count("and was not asked again") == 1
 
 
 def test_a_gpu_is_asked_for_also_where_nobody_can_look(registry: Registry) -> None:

@@ -238,3 +238,21 @@ def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
     done = modelcar("fit", folder)
     assert done.code == 5
     assert done.error.startswith(f"{folder}: {'config.json' if damage == 'no JSON' else 'model.safetensors'} ")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_the_exit_code_is_about_what_was_asked(model: Path, tmp_path: Path, format: str) -> None:
+    def code(path: Path, *args: str) -> int:
+        done = modelcar("fit", path, *args, "--format", format)
+        assert (done.err == "") is bool(done.out)
+        return done.code
+
+    assert code(model, "--gpu", "H100", "--exit-code") == 0
+    assert code(model, "--gpu", "L4") == 0
+    assert code(model, "--gpu", "L4", "--exit-code") == 1  # at its own length, and it does at a shorter one
+    assert code(model, "--gpu", "L4", "--context", "4096", "--exit-code") == 0
+    assert code(model, "--gpu", "H100", "--sequences", "400", "--context", "32768", "--exit-code") == 1
+    assert code(model, "--exit-code") == 2
+    config = {"architectures": ["WhateverForCausalLM"], "model_type": "whatever"}
+    unknown = write_checkpoint(tmp_path / "unknown", config, decoder())
+    assert (code(unknown, "--gpu", "H100"), code(unknown, "--gpu", "H100", "--exit-code")) == (0, 1)

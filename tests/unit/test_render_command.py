@@ -81,13 +81,6 @@ def test_save_replaces_only_what_it_wrote(tmp_path: Path) -> None:
     call("--save", file)
 
 
-def test_quiet_prints_warnings_only() -> None:
-    flags = ("--route", "--no-token-auth", "--new-connection", "Granite", "--args=--max-model-len=8192")
-    loud, quiet = call(*flags), call(*flags, "-q")
-    assert quiet.out == loud.out
-    assert [line.partition(": ")[0] for line in quiet.err.splitlines()] == ["warning"]
-
-
 def test_numbers_in_a_file_stay_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(

@@ -11,6 +11,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.options import access_options, folders, gguf_file, make_access, of_platform, text_or_json
+from modelcar.errors import UsageError
 
 if TYPE_CHECKING:
     from modelcar.look import Looked
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="As vLLM's; auto is 16 bits, or FP8 where the checkpoint asks for it.",
 )
+@click.option("--exit-code", is_flag=True, help="End with 1 where it doesn't fit, or that can't be told; needs --gpu.")
 @gguf_file
 @of_platform
 @text_or_json
@@ -55,28 +57,34 @@ def fit(
     context: int | None,
     sequences: int,
     kv_cache_dtype: str,
+    exit_code: bool,
     file: str | None,
     platform: str | None,
     format: str,
     ca_file: Path | None,
     plain_http: bool,
     authfile: Path | None,
-) -> None:
+) -> int:
     """Show how much memory it takes to serve a model with vLLM, and whether GPUs have it.
 
     Looks at an image or, before there is one, at a source: headers and configuration only, no weights. Weights and
     KV cache are what vLLM will take; lines that begin with ~ are estimates of what it measures at its start.
 
+    The exit code is 0 also where the model doesn't fit, unless --exit-code is given.
+
     \b
     Examples:
       modelcar fit quay.io/acme/granite:3.1-2b --gpu L4
       modelcar fit hf://meta-llama/Llama-3.1-70B-Instruct --gpu H100 --count 4 --context 32768 --sequences 16
+      modelcar fit quay.io/acme/granite:3.1-2b --gpu 24GiB --exit-code
     """
     from modelcar.look import look
     from modelcar.model.fit import Wish
     from modelcar.model.fit import fit as reckon
     from modelcar.model.gpus import parse_gpu
 
+    if exit_code and gpu is None:
+        raise UsageError("--exit-code: nothing fits or doesn't without a GPU", "add --gpu")
     wish = Wish(parse_gpu(gpu) if gpu else None, count, context, sequences, kv_cache_dtype)
     looked = look(model, file=file, platform=platform, access=make_access(ca_file, plain_http, authfile))
     result = reckon(looked.facts, wish)
@@ -84,6 +92,7 @@ def fit(
         show.as_json(_as_dict(looked, result, context))
     else:
         click.echo("\n".join(_text(looked, result)))
+    return int(exit_code and not result.placement.fits)
 
 
 def _text(looked: Looked, result: Fit) -> list[str]:

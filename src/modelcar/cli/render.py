@@ -112,7 +112,6 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
 @click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
-@click.option("-q", "--quiet", is_flag=True, help="Print neither the table nor notes: warnings, and the objects.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",
@@ -141,7 +140,6 @@ def render(
     output: str,
     image_check: str,
     force: bool,
-    quiet: bool,
     with_secrets: bool,
     pull_secret_file: Path | None,
     s3_credentials_file: Path | None,
@@ -175,6 +173,7 @@ def render(
     wanted = _deployments(files, _said(model, values))
     if save is not None and not force:
         _check_own(save, len(wanted))
+    gone: dict[str, str] = {}  # registries that don't answer are waited for once
     done = [
         prepare(
             one,
@@ -182,6 +181,7 @@ def render(
             force=force,
             access=access,
             secrets=values_of if with_secrets else None,
+            gone=gone,
         )
         for one in wanted
     ]
@@ -190,18 +190,18 @@ def render(
     if save is not None:
         _save(save, wanted)
     for one in done:
-        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "", quiet)
+        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "")
     click.echo(text, nl=False)
 
 
-def _tell(done: Prepared, prefix: str, quiet: bool) -> None:
-    """What was chosen, and what to know, on stderr; of quiet ones the warnings only."""
+def _tell(done: Prepared, prefix: str) -> None:
+    """What was chosen, and what to know, on stderr."""
     rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in done.choices.made]
-    if not quiet and (done.choices.args or done.was_seen):
+    if done.choices.args or done.was_seen:
         click.echo(show.table((f"{prefix}CHOSEN".upper(), "VALUE", "WHY"), rows), err=True)
     for warning in done.warnings:
         click.echo(f"warning: {prefix}{show.name(warning)}", err=True)
-    for note in () if quiet else done.notes:
+    for note in done.notes:
         click.echo(f"note: {prefix}{show.name(note)}", err=True)
 
 

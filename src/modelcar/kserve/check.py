@@ -23,6 +23,12 @@ REFUSED = frozenset({"no-models", "architecture"})
 PARTLY = "partly"
 """The rule that says what was not looked at."""
 
+OF_TAGS = frozenset({"sleep-in-tag", "latest"})
+"""Rules of which nothing is left where the digest is written in place of the tag."""
+
+_WAITS_AT = "sleep"
+"""A word in its arguments at which `modelcar-base-image` waits for ever (KSERVE.md 1.5)."""
+
 _SHOWN = 3
 
 
@@ -79,7 +85,7 @@ class Seen:
         platforms: What the image is for.
         is_pinned: Whether it was named by its digest.
         tag: By which it was named.
-        name: As it was named, for `modelcar-base-image`, which looks for a word in it.
+        name: As KServe is told it, for `modelcar-base-image`, which looks for a word in it.
         unreadable: Files and folders of the model that only some users may read, by path.
         for_root_group: Those that a user of the group 0 may read, which is what OpenShift gives.
         leading_out: Symbolic links of the model to what a runtime has not.
@@ -119,17 +125,26 @@ def _modes(seen: Seen) -> Iterator[Finding]:
         yield Finding("no-models", Severity.ERROR, None, found[0].reason, found[0].fix)
         return
     severities = {True: Severity.OK, False: Severity.ERROR, None: Severity.UNCHECKED}
-    if traits.is_for_one_model and "sleep" in seen.name:
-        yield Finding(
-            "sleep-in-name",
-            Severity.ERROR,
-            Scheme.MODELCAR,
-            "modelcar-base-image waits for ever where it reads the word sleep, and KServe's init container tells it "
-            "the image's name",
-            "name the image otherwise, or build it on another base",
-        )
+    if traits.is_for_one_model and _WAITS_AT in seen.name:
+        yield _waiting(seen.name)
     for finding in found:
         yield Finding(f"{finding.mode}-mode", severities[finding.works], finding.scheme, finding.reason, finding.fix)
+
+
+def _waiting(name: str) -> Finding:
+    """Whether the word is in the tag only, or in what stays where the digest takes its place."""
+    folder, slash, last = name.partition("@")[0].rpartition("/")
+    where, rule, fix = "tag", "sleep-in-tag", "name it by its digest, as modelcar render does, or by another tag"
+    if _WAITS_AT in folder + slash + last.partition(":")[0]:
+        where, rule, fix = "name", "sleep-in-name", "name the image otherwise, or build it on another base"
+    return Finding(
+        rule,
+        Severity.ERROR,
+        Scheme.MODELCAR,
+        f"modelcar-base-image waits for ever where it reads the word {_WAITS_AT}, and KServe's init container tells it "
+        f"the image's {where}",
+        fix,
+    )
 
 
 def _architecture(seen: Seen) -> Iterator[Finding]:

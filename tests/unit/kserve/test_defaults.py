@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from modelcar.errors import Refused, UsageError
 from modelcar.kserve.arguments import given_args
-from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
+from modelcar.kserve.defaults import choose
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.config import read_architecture
@@ -75,9 +76,56 @@ def the(choices: Choices, field: str) -> Choice:
 def test_without_a_gpu_nothing_is_guessed() -> None:
     for facts in (SMALL, LARGE):
         found = chosen(facts)
-        assert (found.args, found.gpu_count, found.model_format) == ((), None, "vLLM")
+        assert (found.args, found.gpu_count, found.model_format) == ((), 1, "vLLM")
     assert the(chosen(LARGE), "gpu-count").reason == "needs at least 131.4 GiB for the weights; with --gpu I check"
     assert the(chosen(replace(LARGE, estimated=True)), "gpu-count").reason.startswith("needs at least about 131.4 GiB")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "row", "count"),
+    [
+        ({"profile": True}, "", None),
+        ({"profile": True, "args": ("--tensor-parallel-size=4",)}, "", None),
+        ({"profile": True, "args": ("--pipeline-parallel-size=4",)}, "", None),
+        ({"gpu_count": 0}, "0", None),
+        ({"gpu_count": 3}, "3", None),
+        ({"accelerator": True}, "1", 1),
+        ({"args": ("--pipeline-parallel-size=4",)}, "1", 1),
+        ({"args": ("--tensor-parallel-size=4",)}, "4", 4),
+    ],
+)
+def test_the_row_of_gpus_says_what_is_written(wishes: dict[str, Any], row: str, count: int | None) -> None:
+    found = chosen(SMALL, **wishes)
+    assert (the(found, "gpu-count").value, found.gpu_count) == (row, count)
+    if "profile" in wishes:
+        assert the(found, "gpu-count").reason == (
+            "the hardware profile decides; needs at least 4.7 GiB for the weights; with --gpu and --gpu-count I check"
+        )
+
+
+def test_no_gpu_is_asked_for_where_nobody_looked_and_none_was_named() -> None:
+    found = choose(None, (), Wishes())
+    assert (the(found, "gpu-count").value, found.gpu_count) == ("", None)
+    assert "--gpu-count asks" in the(found, "gpu-count").reason
+    assert choose(None, (), Wishes(accelerator=True)).gpu_count == 1
+    assert choose(None, ("1/model.onnx",), Wishes(accelerator=True)).gpu_count == 1
+    assert choose(None, ("1/model.onnx",), Wishes(accelerator=True, profile=True)).gpu_count is None
+
+
+def test_a_profile_must_give_the_gpus_that_the_user_shares_the_model_by() -> None:
+    found = chosen(SMALL, profile=True, args=("--tensor-parallel-size=4",))
+    assert found.notes == ("--tensor-parallel-size shares the model by 4 GPUs: the hardware profile must give as many",)
+
+
+def test_what_needs_no_look_is_written_without_one() -> None:
+    wishes: dict[str, Any] = {"context": 4096, "trust_code": True, "tools": True}
+    args = ("--max-model-len=4096", "--trust-remote-code")
+    for wished in (wishes, {**wishes, "gpu_count": 0}, {**wishes, "profile": True}):
+        found = choose(None, (), Wishes(**wished))
+        assert found.args == args
+        assert any("--tools: the model was not looked at" in note for note in found.notes)
+        assert chosen(SMALL, **{**wished, "tools": False}).args == args
+    assert chosen(SMALL, "T4", gpu_count=0, context=4096).args == ("--max-model-len=4096", "--dtype=half")
 
 
 def test_several_gpus_share_a_model_whatever_they_are() -> None:

@@ -47,11 +47,22 @@ def test_an_error_counts_in_its_own_mode_only() -> None:
     assert not failures(found, Scheme.FETCH)
 
 
-def test_a_word_in_the_name_that_a_base_of_others_waits_at() -> None:
-    named = replace(GOOD, name="quay.io/acme/sleepy:1")
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("quay.io/acme/sleepy:1", "sleep-in-name"),
+        ("asleep.example:5000/acme/m:1", "sleep-in-name"),
+        ("quay.io/acme/sleepy:sleep", "sleep-in-name"),
+        ("quay.io/acme/m:sleep", "sleep-in-tag"),
+        ("sleep.example:5000/m@sha256:00", "sleep-in-name"),
+        ("quay.io:5000/acme/m:sleep@sha256:00", "sleep-in-tag"),
+    ],
+)
+def test_a_word_in_the_name_that_a_base_of_others_waits_at(name: str, rule: str) -> None:
+    named = replace(GOOD, name=name)
     assert rules(named) == rules(GOOD)
     found = findings(replace(named, traits=replace(GOOD.traits, entrypoint=STAND_IN)))
-    assert [each.rule for each in failures(found, Scheme.MODELCAR)] == ["sleep-in-name"]
+    assert [each.rule for each in failures(found, Scheme.MODELCAR)] == [rule]
     assert not failures(found, Scheme.NATIVE)
 
 
