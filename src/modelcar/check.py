@@ -267,6 +267,7 @@ def _look(
         files = _Files(image, tree)
         facts, why = facts_of(files, None, partly, read_facts if full else estimate_facts)
         facts = _estimated(facts, tree) if partly and facts else facts
+    without_facts = served(None, _model_files(tree))
     seen = Seen(
         traits=traits,
         wanted=asked.platform,
@@ -276,7 +277,8 @@ def _look(
         name="" if location.is_path else asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
-        no_model=why if facts is None and not served(None, _model_files(tree)).format else "",
+        no_model=why if facts is None and not without_facts.format else "",
+        is_without_weights=without_facts.is_unserved,
         **_access(tree),
     )
     return replace(

@@ -250,8 +250,9 @@ def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tu
         return ()
     if checked.unchecked:
         fits = f", and whether it fits on {wanted.gpu} neither" if wanted.gpu else ""
+        what = "the image" if checked.name in checked.unchecked else checked.name
         return (
-            f"whether KServe will take {checked.name} is not checked{fits}: {checked.unchecked}; it is written as it "
+            f"whether KServe will take {what} is not checked{fits}: {checked.unchecked}; it is written as it "
             "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)

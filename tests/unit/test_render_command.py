@@ -127,6 +127,7 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
         ("name: a\r\nreplicas: 1\r\nname: b\r\n", "line 3, column 1: name is there twice", 2),
         (BOMB, "more than 200,000 values", 6),
         ("apiVersion: v1\nkind: Pod\n", "holds objects of Kubernetes", 2),
+        ("name: a\n---\nreplicas: yes\n", "document 2: replicas: a whole number from 1 to 99, not yes", 2),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, said: str, code: int) -> None:

@@ -225,16 +225,18 @@ def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment
         return [flags]
     wanted = []
     for path in files:
-        for document in _documents(path):
+        documents = _documents(path)
+        for number, document in enumerate(documents, 1):
+            where = f"{path}, document {number}" if len(documents) > 1 else str(path)
             if not isinstance(document, dict):
                 raise UsageError(
-                    f"-f {path} holds no fields of a deployment", "a key for each flag, as `name: granite`"
+                    f"-f {where} holds no fields of a deployment", "a key for each flag, as `name: granite`"
                 )
             if "apiVersion" in document:
                 raise UsageError(
-                    f"-f {path} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
+                    f"-f {where} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
                 )
-            wanted.append(merged(flags, deployment_from(document, str(path))))
+            wanted.append(merged(flags, deployment_from(document, where)))
     if not wanted:
         raise UsageError(f"-f {files[0]} is empty")
     return wanted

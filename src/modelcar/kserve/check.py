@@ -7,7 +7,7 @@ KSERVE.md, sections 1.1 to 1.5.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelcar.kserve import modes
@@ -92,6 +92,7 @@ class Seen:
         folder: Where below `/models` the model is.
         partly_seen: For each layer of which not all was read, why.
         no_model: Why no model was found, or it can't be read; empty where it can.
+        is_without_weights: Whether no file is one of a model's that we know.
     """
 
     traits: modes.Traits
@@ -106,6 +107,7 @@ class Seen:
     folder: str = ""
     partly_seen: tuple[str, ...] = field(default=(), repr=False)
     no_model: str = ""
+    is_without_weights: bool = False
 
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
@@ -123,7 +125,8 @@ def _modes(seen: Seen) -> Iterator[Finding]:
     found = modes.findings(traits)
     if traits.has_models is False:
         yield Finding("no-models", Severity.ERROR, None, found[0].reason, found[0].fix)
-        return
+        # What else would be wrong with the next image that is built like this one.
+        found = tuple(one for one in modes.findings(replace(traits, has_models=True)) if not one.works)
     severities = {True: Severity.OK, False: Severity.ERROR, None: Severity.UNCHECKED}
     if traits.is_for_one_model and _WAITS_AT in seen.name:
         yield _waiting(seen.name)
@@ -162,7 +165,10 @@ def _model(seen: Seen) -> Iterator[Finding]:
     """KServe would mount it all the same, and its runtime then fails."""
     if seen.no_model:
         severity = Severity.UNCHECKED if seen.partly_seen else Severity.WARNING
-        fix = "" if seen.partly_seen else "compare it with its source: modelcar verify"
+        fix = "compare it with its source: modelcar verify"
+        if seen.is_without_weights:
+            fix = "put the weights and what belongs to them into /models, as modelcar build does"
+        fix = "" if seen.partly_seen else fix
         yield Finding("model", severity, None, f"the model in it can't be told: {seen.no_model}", fix)
 
 
