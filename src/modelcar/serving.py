@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ARCH = "amd64"
 """What nodes are taken to be where nobody says it."""
 
+_SHORT = 12
+"""Digits of a digest, to tell it from others."""
+
 _RUNTIME_VERSION = "opendatahub.io/runtime-version"
 
 
@@ -102,8 +105,6 @@ def prepare(
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
         chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
-    besides = (way, _server(chosen), _nodes(wanted, checked))
-    choices = replace(choices, made=(*choices.made, *filter(None, besides)))
     rendered = render(
         wanted,
         chosen=chosen,
@@ -111,6 +112,9 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
+    settled = rendered.settled
+    besides = (way, _pin(plain, checked), _server(wanted, chosen, settled), _deadline(wanted, checked, settled))
+    choices = replace(choices, made=(*choices.made, *filter(None, (*besides, _nodes(wanted, checked)))))
     return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
 
 
@@ -156,7 +160,11 @@ def _way(plain: Settled, checked: Checked | None) -> Choice | None:
     wrong = next(
         one.reason for one in checked.findings if one.scheme is source.scheme and one.severity is Severity.ERROR
     )
-    return Choice("model", f"{checked.scheme}://{source.reference}", f"modelcar mode can't take it: {wrong}")
+    return Choice(
+        "model",
+        f"{checked.scheme}://{source.reference}",
+        f"modelcar mode can't take it: {wrong}; oci:// before it stays",
+    )
 
 
 def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
@@ -206,16 +214,37 @@ def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str 
     return None, choices.model_format
 
 
-def _server(chosen: Deployment) -> Choice | None:
-    if chosen.runtime is None:
+def _pin(plain: Settled, checked: Checked | None) -> Choice | None:
+    """The digest, in short, where the user gave a tag."""
+    reference = plain.source.reference if plain.source else None
+    if checked is None or checked.digest is None or reference is None or reference.digest is not None:
         return None
-    return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+    short = checked.digest[: checked.digest.index(":") + 1 + _SHORT]
+    why = f"what the tag {reference.tag or 'latest'} means now; with --image-check off it stays a tag"
+    return Choice("digest", short, why)
+
+
+def _server(wanted: Deployment, chosen: Deployment, settled: Settled) -> Choice | None:
+    """The runtime, where we took one that KServe ships."""
+    runtime = settled.runtime
+    if chosen.runtime is not None:
+        return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+    if runtime is None or not runtime.shipped or wanted.runtime is not None:
+        return None
+    return Choice("runtime", runtime.name, f"what KServe {settled.cluster.release} ships for {settled.format[0]}")
+
+
+def _deadline(wanted: Deployment, checked: Checked | None, settled: Settled) -> Choice | None:
+    if not settled.progress_deadline or wanted.progress_deadline is not None or not checked or checked.size is None:
+        return None
+    why = f"to load {checked.size / 1e9:,.1f} GB at 50 MB/s, twice the time; half an hour at the least"
+    return Choice("progress-deadline", settled.progress_deadline, why)
 
 
 def _nodes(wanted: Deployment, checked: Checked | None) -> Choice | None:
     if checked is None or checked.unchecked or wanted.arch is not None:
         return None
-    return Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
+    return Choice("arch", ARCH, "what the nodes are taken to be")
 
 
 def _device(wanted: Deployment) -> str:

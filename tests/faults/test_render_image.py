@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import yaml
 
+from modelcar.inspection import DEPTH
 from modelcar.oci import media
 from tests.checkpoints import LLAMA, gguf, header, write_checkpoint
 from tests.cli import Done, built, modelcar
@@ -48,12 +51,47 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{registry.host}/{REPO}@{registry.tags(REPO)['1']}"
     assert "args" not in model_of(done)
-    lines = done.err.splitlines()
-    assert lines[0].split() == ["CHOSEN", "VALUE", "WHY"]
-    assert lines[1].split()[:2] == ["model-format", "vLLM"]
-    assert "needs at least 0.0 GiB for the weights; with --gpu I check" in lines[2]
-    assert " ".join(lines[3].split()) == "arch amd64 what the nodes are taken to be; --arch names another"
+    short = registry.tags(REPO)["1"][: len("sha256:") + 12]
+    assert [" ".join(line.split()) for line in done.err.splitlines()] == [
+        "CHOSEN VALUE WHY",
+        "model-format vLLM LlamaForCausalLM, as safetensors",
+        "gpu-count 1 needs at least 0.0 GiB for the weights; with --gpu I check",
+        f"digest {short} what the tag 1 means now; with --image-check off it stays a tag",
+        "runtime kserve-vllmserver what KServe 0.21 ships for vLLM",
+        "arch amd64 what the nodes are taken to be",
+        "note: no deployment mode is written: the cluster's default decides",
+        "note: each choice can be overridden: by its flag (--gpu-count 1)",
+    ]
+    assert len({line.index(line.split()[1]) for line in done.err.splitlines()[1:6]}) == 1
+    assert max(map(len, done.err.splitlines())) <= 100
     assert "what the nodes are taken to be" not in render(place, "--arch", "amd64").err
+
+
+def test_quiet_leaves_what_may_be_wrong(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    assert render(place, "--quiet") == Done(0, render(place).out, "")
+    broken = publish(registry, MODEL, tag="2")  # no shell
+    assert [line.partition(": ")[0] for line in render(broken, "-q").err.splitlines()] == ["warning"] * 2
+    assert render(broken, "-q", "--image-check", "require").error
+
+
+def test_what_is_overridden_needs_no_word_on_how(registry: Registry) -> None:
+    place = f"{publish(registry, SHELL, MODEL).rpartition(':')[0]}@{registry.tags(REPO)['1']}"
+    own = ("--runtime", "mine", "--arch", "amd64", "--gpu-count", "1", "--model-format", "vLLM")
+    done = render(place, *own)
+    assert "each choice can be overridden" not in done.err
+    assert "digest" not in done.err
+    done = render(place, *own, "--gpu-count", "2")
+    assert "overridden: an argument by --args (--args=--tensor-parallel-size=2)" in done.err
+    said = render(place, *own, "--gpu-count", "2", "--args=--tensor-parallel-size=1")
+    assert model_of(said)["args"] == ["--tensor-parallel-size=1"]
+
+
+def test_whoever_reads_the_objects_may_stop(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = modelcar("render", place, "--flavor", "kserve", "--name", "tiny", "-o", "json", "-q",
+                    wrap=("sh", "-c", '"$@" | head -c 1', "sh"))  # fmt: skip
+    assert (done.code, done.out, done.err) == (0, "{", "")
 
 
 def test_a_tag_that_moves_while_we_look_leaves_what_was_looked_at(registry: Registry) -> None:
@@ -82,6 +120,7 @@ def test_the_deadline_comes_from_the_size(registry: Registry) -> None:
     done = render(place, "--flavor", "openshift-ai-2", "--runtime", "vllm")
     predictor = objects(done)["InferenceService"]["spec"]["predictor"]
     assert predictor["annotations"]["serving.knative.dev/progress-deadline"] == "30m"
+    assert "to load 0.0 GB at 50 MB/s, twice the time; half an hour at the least" in done.err
 
 
 def test_a_tool_parser_and_code_only_when_asked_for(registry: Registry) -> None:
@@ -112,7 +151,7 @@ def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None
     done = render(place, *call)
     assert "resources" not in model_of(done)
     assert "args" not in model_of(done)
-    assert done.err.splitlines()[2].startswith("gpu-count     -      the hardware profile decides; needs at least")
+    assert done.err.splitlines()[2].split()[:6] == ["gpu-count", "-", "the", "hardware", "profile", "decides;"]
     assert render(place, *call, "--gpu-count", "1").code == 6
 
 
@@ -122,14 +161,14 @@ def test_what_the_user_says_is_written_without_a_gpu_and_without_a_look(registry
         done = render(place, "--image-check", look, "--context", "512", "--trust-remote-code")
         assert model_of(done)["args"] == ["--max-model-len=512", "--trust-remote-code"]
     none = render(place, "--gpu-count", "0")
-    assert "gpu-count     0      as you say" in none.err
+    assert none.err.splitlines()[2].split() == ["gpu-count", "0", "as", "you", "say"]
     assert "nvidia.com/gpu" not in none.out
 
 
 def test_a_slice_of_a_gpu_tells_its_memory(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     done = render(place, "--limits", "nvidia.com/mig-1g.5gb=1")
-    assert "that vLLM has on each" in done.err
+    assert "GiB on each " in done.err
     assert "nvidia.com/gpu" not in model_of(done)["resources"]["limits"]
 
 
@@ -468,6 +507,14 @@ spec:
   supportedModelFormats: [{}]
   containers: [{{name: kserve-container, image: "ghcr.io/ggml-org/llama.cpp:server"}}]
 """
+
+
+def test_a_model_that_may_lie_in_what_was_not_seen_is_no_reason_to_refuse(registry: Registry) -> None:
+    hidden = file("models/noise", Random(1).randbytes(DEPTH + 20_000_000))
+    layer = gzip.compress(tar(file("models/README.md", b"# A model"), hidden), 0)
+    done = render(publish(registry, SHELL, (media.OCI_LAYER_GZIP, layer)))
+    assert model_of(done)["modelFormat"]["name"] == "vLLM"
+    assert "--full reads on" in done.err
 
 
 def test_an_image_without_a_model_is_refused(registry: Registry) -> None:

@@ -13,9 +13,10 @@ import click
 from modelcar.cli import show
 from modelcar.cli.options import Pair, access_options, make_access
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.form import FIELDS, Field, Kind
+from modelcar.kserve.form import BY_NAME, FIELDS, Field, Kind
 
 if TYPE_CHECKING:
+    from modelcar.kserve.choices import Choice
     from modelcar.kserve.deployment import Deployment
     from modelcar.kserve.secrets import SecretValues
     from modelcar.kserve.settle import Settled
@@ -111,6 +112,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     show_default=True,
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print no table and no notes, and of stderr only what may be wrong.")
 @click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
@@ -139,6 +141,7 @@ def render(
     save: Path | None,
     output: str,
     image_check: str,
+    quiet: bool,
     force: bool,
     with_secrets: bool,
     pull_secret_file: Path | None,
@@ -152,7 +155,7 @@ def render(
 
     MODEL is REF, oci://REF, or another URI that KServe loads from. An image is looked at first, as modelcar check does:
     the objects name its digest, and what the model needs is chosen by it. The objects go to stdout, in the order in
-    which they must be applied, and are the same from run to run; what was chosen and what to know goes to stderr.
+    which they must be applied, and are the same from run to run; what was chosen, why, and what to know goes to stderr.
 
     \b
     Examples:
@@ -190,19 +193,31 @@ def render(
     if save is not None:
         _save(save, wanted)
     for one in done:
-        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "")
+        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "", quiet)
     click.echo(text, nl=False)
 
 
-def _tell(done: Prepared, prefix: str) -> None:
+def _tell(done: Prepared, prefix: str, quiet: bool) -> None:
     """What was chosen, and what to know, on stderr."""
-    rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in done.choices.made]
-    if done.choices.args or done.was_seen:
+    made = done.choices.made if done.choices.args or done.was_seen else ()
+    if made and not quiet:
+        rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in made]
         click.echo(show.table((f"{prefix}CHOSEN".upper(), "VALUE", "WHY"), rows), err=True)
     for warning in done.warnings:
         click.echo(f"warning: {prefix}{show.name(warning)}", err=True)
-    for note in done.notes:
+    for note in (*done.notes, *_overriding(made)) if not quiet else ():
         click.echo(f"note: {prefix}{show.name(note)}", err=True)
+
+
+def _overriding(made: Sequence[Choice]) -> list[str]:
+    """How to choose otherwise, with an example of what is there."""
+    ours = [choice for choice in made if not choice.overridden]
+    flags = [
+        f"--{one.field} {one.value}" for one in ours if one.value and one.field in BY_NAME and one.field != "model"
+    ]
+    args = [f"--args={one.field}{one.value and '='}{one.value}" for one in ours if one.field.startswith("--")]
+    ways = [f"by its flag ({flags[:2][-1]})" if flags else "", f"an argument by --args ({args[-1]})" if args else ""]
+    return [f"each choice can be overridden: {', '.join(filter(None, ways))}"] if any(ways) else []
 
 
 def _said(model: str | None, values: dict[str, Any]) -> dict[str, Any]:

@@ -177,6 +177,7 @@ class _Plan:
         if count > 1:
             self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
+        self.notes.append(f"memory is reckoned by the rules of vLLM {RULES}, with {ASIDE:.0%} of each GPU kept aside")
         self.notes += result.notes
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
@@ -255,8 +256,7 @@ class _Plan:
             return f"whether it fits on {gpu.name} can't be told; {_needs(self.facts)}"
         if placement.fits is False and placement.longest is None:
             return f"it doesn't fit on {gpu.name}, and you said --force"
-        room = f"{_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
-        takes = f"{_gib(placement.needed)} of the {room}, {ASIDE:.0%} kept aside (rules of vLLM {RULES})"
+        takes = f"{_gib(placement.needed)} of {_gib(placement.budget or 0)} on each {gpu.name}"
         if placement.fits is False:
             return f"it fits with a shorter context: with the model's own it would take {takes}"
         if not placement.most:

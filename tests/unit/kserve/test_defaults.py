@@ -166,8 +166,10 @@ def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
 def test_a_model_that_fits_needs_no_argument() -> None:
     found = chosen(SMALL, "H100")
     assert (found.args, found.gpu_count) == ((), 1)
-    assert "10% kept aside" in the(found, "gpu-count").reason
-    assert the(found, "gpu-count").reason.startswith("one request of 131,072 tokens takes 16.3 GiB of the 65.9 GiB")
+    assert "memory is reckoned by the rules of vLLM 0.33.0, with 10% of each GPU kept aside" in found.notes
+    assert the(found, "gpu-count").reason.startswith(
+        "one request of 131,072 tokens takes 16.3 GiB of 65.9 GiB on each H100"
+    )
     assert the(found, "gpu-count").reason.endswith(", and 5 fit")
 
 
