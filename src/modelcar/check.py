@@ -20,7 +20,7 @@ from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
-from modelcar.kserve.check import OF_TAGS, REFUSED, Finding, ImageCheck, Seen, failures, findings
+from modelcar.kserve.check import OF_TAGS, PARTLY, REFUSED, Finding, ImageCheck, Seen, failures, findings
 from modelcar.kserve.layouts import Served, served
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
@@ -92,6 +92,11 @@ class Checked:
     def failures(self) -> list[Finding]:
         """The errors in the mode that was asked for."""
         return failures(self.findings, self.scheme)
+
+    @property
+    def is_partly_seen(self) -> bool:
+        """Whether files may be in what was not looked at."""
+        return any(finding.rule == PARTLY for finding in self.findings)
 
     @property
     def served(self) -> Served:
@@ -262,6 +267,7 @@ def _look(
         files = _Files(image, tree)
         facts, why = facts_of(files, None, partly, read_facts if full else estimate_facts)
         facts = _estimated(facts, tree) if partly and facts else facts
+    without_facts = served(None, _model_files(tree))
     seen = Seen(
         traits=traits,
         wanted=asked.platform,
@@ -271,7 +277,8 @@ def _look(
         name="" if location.is_path else asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
-        no_model=why if facts is None and not served(None, _model_files(tree)).format else "",
+        no_model=why if facts is None and not without_facts.format else "",
+        is_without_weights=without_facts.is_unserved,
         **_access(tree),
     )
     return replace(

@@ -88,7 +88,7 @@ def prepare(
     Args:
         wanted: What the user says.
         image_check: How the image is looked at before.
-        force: Go on with a model that can't fit.
+        force: Go on with a model that can't fit, or that is nothing for vLLM.
         access: How registries are reached.
         secrets: Gives the values of the Secrets to write; None writes none of those.
         gone: Registries that didn't answer, as `check_before_deploying` takes and fills it: for several deployments.
@@ -105,6 +105,8 @@ def prepare(
     if way is not None:
         wanted = msgspec.structs.replace(wanted, model=way.value)
     choices = _choose(wanted, plain, checked, force)
+    if not (force or wanted.model_format):
+        _refuse_unserved(plain, checked, choices)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
     wanted, device, told = _with_device(wanted, plain, choices)
@@ -201,6 +203,17 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
             "leave --kind llm out",
         )
     return choices
+
+
+def _refuse_unserved(plain: Settled, checked: Checked | None, choices: Choices) -> None:
+    """Refuse what is nothing for vLLM where the runtime is vLLM's, or would be told that it is."""
+    if checked is None or not choices.served.is_unserved or plain.format[0].lower() not in BY_VLLM:
+        return
+    has_weights = checked.facts is not None and checked.facts.format
+    if not has_weights and checked.is_partly_seen:
+        return
+    go_on = "--force goes on with vLLM" if plain.llm else "--model-format NAME or --force goes on"
+    raise Refused(f"MODEL: nothing for vLLM: {choices.served.reason}", f"{choices.served.hint}; {go_on}")
 
 
 def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str | None, str | None]:
@@ -315,8 +328,9 @@ def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tu
         return ()
     if checked.unchecked:
         fits = f", and whether it fits on {wanted.gpu} neither" if wanted.gpu else ""
+        what = "the image" if checked.name in checked.unchecked else checked.name
         return (
-            f"whether KServe will take {checked.name} is not checked{fits}: {checked.unchecked}; it is written as it "
+            f"whether KServe will take {what} is not checked{fits}: {checked.unchecked}; it is written as it "
             "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)

@@ -77,7 +77,7 @@ def test_a_good_image(registry: Registry) -> None:
         ),
         (
             "notes.txt",
-            ["model: no model is there", "served by: not known; what serves it can't be told from its files"],
+            ["model: no model is there", "served by: not known; there are no weights that we know"],
         ),
     ],
 )

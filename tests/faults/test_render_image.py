@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import yaml
 
+from modelcar.inspection import DEPTH
 from modelcar.oci import media
 from tests.checkpoints import LLAMA, gguf, header, write_checkpoint
 from tests.cli import Done, built, modelcar
@@ -455,7 +458,8 @@ def test_not_found_without_credentials_leaves_the_image_unchecked() -> None:
         registry.fault(Refuse(404), path="/manifests/", times=None)
         done = render(place)
         assert model_of(done)["storageUri"] == f"oci://{place}"
-        assert f"warning: whether KServe will take {place} is not checked" in done.err
+        assert "warning: whether KServe will take the image is not checked" in done.err
+        assert done.err.count(place) == 1
         assert "doesn't exist, or can't be seen without credentials" in done.err
         done = render(place, "--image-check", "require")
         assert (done.code, done.out) == (3, "")
@@ -601,6 +605,50 @@ def test_off_asks_nobody(registry: Registry) -> None:
 
 def test_gguf_is_told_plainly(registry: Registry) -> None:
     model = gguf({"general.architecture": "llama"}, [("blk.0.attn_q.weight", [64, 64], 0, 0)]) + bytes(64 * 64 * 4)
-    done = render(publish(registry, SHELL, tar(file("models/a.gguf", model))))
-    assert "the weights are GGUF, which no runtime that is shipped serves" in done.err
+    place = publish(registry, SHELL, tar(file("models/a.gguf", model)))
+    for way in ((), ("--runtime-image", "ghcr.io/ggml-org/llama.cpp:server"), ("--runtime", "mine"), ("--kind", "llm")):
+        done = render(place, *way)
+        assert (done.code, done.out) == (6, "")
+        assert "nothing for vLLM: the weights are GGUF, which no runtime that is shipped serves" in done.error
+        assert "llama.cpp's server does" in done.error
+    done = render(place, "--force")
+    assert model_of(done)["modelFormat"]["name"] == "vLLM"
     assert "llama.cpp's server does" in done.err
+    assert model_of(render(place, "--runtime", "mine", "--model-format", "gguf"))["modelFormat"]["name"] == "gguf"
+
+
+def test_a_runtime_that_takes_another_format_serves_gguf(registry: Registry, tmp_path: Path) -> None:
+    model = gguf({"general.architecture": "llama"}, [("blk.0.attn_q.weight", [64, 64], 0, 0)]) + bytes(64 * 64 * 4)
+    runtime = tmp_path / "runtime.yaml"
+    runtime.write_text(LLAMA_CPP.format("{name: gguf}"))
+    place = publish(registry, SHELL, tar(file("models/a.gguf", model)))
+    assert model_of(render(place, "--runtime-file", runtime))["modelFormat"] == {"name": "gguf"}
+    runtime.write_text(LLAMA_CPP.format("{name: vLLM}"))
+    assert render(place, "--runtime-file", runtime).code == 6
+
+
+LLAMA_CPP = """\
+apiVersion: serving.kserve.io/v1alpha1
+kind: ServingRuntime
+metadata: {{name: llama-cpp}}
+spec:
+  supportedModelFormats: [{}]
+  containers: [{{name: kserve-container, image: "ghcr.io/ggml-org/llama.cpp:server"}}]
+"""
+
+
+def test_a_model_that_may_lie_in_what_was_not_seen_is_no_reason_to_refuse(registry: Registry) -> None:
+    hidden = file("models/noise", Random(1).randbytes(DEPTH + 20_000_000))
+    layer = gzip.compress(tar(file("models/README.md", b"# A model"), hidden), 0)
+    done = render(publish(registry, SHELL, (media.OCI_LAYER_GZIP, layer)))
+    assert model_of(done)["modelFormat"]["name"] == "vLLM"
+    assert "--full reads on" in done.err
+
+
+def test_an_image_without_a_model_is_refused(registry: Registry) -> None:
+    place = publish(registry, SHELL, tar(file("models/README.md", b"# A model")))
+    done = render(place)
+    assert (done.code, done.out) == (6, "")
+    assert "nothing for vLLM: there are no weights that we know" in done.error
+    assert render(place, "--force").code == 0
+    assert model_of(render(place, "--model-format", "sklearn"))["modelFormat"]["name"] == "sklearn"

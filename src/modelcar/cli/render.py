@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SHORT = {"namespace": "-n"}
 _OTHERS = "Files and output"
+_SAVED = "For modelcar render -f; --schema prints its schema."
 _FLAGS = tuple(field for field in FIELDS if field.name != "model")
 
 
@@ -100,7 +101,8 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
 @click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what was said, less all that is secret, to a file for -f.",
+    help="Write what was said, less all that is secret, to a file for -f. Replaces one that --save wrote, others with "
+    "--force only.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print the objects.")
 @click.option(
@@ -111,7 +113,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print no table and no notes, and of stderr only what may be wrong.")
-@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs.")
+@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",
@@ -172,6 +174,8 @@ def render(
         return _secrets(settled, pull_secret_file, s3_credentials_file, authfile)
 
     wanted = _deployments(files, _said(model, values))
+    if save is not None and not force:
+        _check_own(save, len(wanted))
     gone: dict[str, str] = {}  # registries that don't answer are waited for once
     done = [
         prepare(
@@ -236,16 +240,18 @@ def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment
         return [flags]
     wanted = []
     for path in files:
-        for document in _documents(path):
+        documents = _documents(path)
+        for number, document in enumerate(documents, 1):
+            where = f"{path}, document {number}" if len(documents) > 1 else str(path)
             if not isinstance(document, dict):
                 raise UsageError(
-                    f"-f {path} holds no fields of a deployment", "a key for each flag, as `name: granite`"
+                    f"-f {where} holds no fields of a deployment", "a key for each flag, as `name: granite`"
                 )
             if "apiVersion" in document:
                 raise UsageError(
-                    f"-f {path} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
+                    f"-f {where} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
                 )
-            wanted.append(merged(flags, deployment_from(document, str(path))))
+            wanted.append(merged(flags, deployment_from(document, where)))
     if not wanted:
         raise UsageError(f"-f {files[0]} is empty")
     return wanted
@@ -291,10 +297,30 @@ def _docker_config(settled: Settled, authfile: Path | None) -> str:
     return docker_config_for(reference.registry, found.user, found.secret)
 
 
+def _check_own(path: Path, count: int) -> None:
+    """Check that a file to save in is one that `_save` wrote, and that nobody put more deployments into.
+
+    Raises:
+        Refused: It holds what would be lost.
+    """
+    from modelcar.kserve.read import LARGEST, parse_documents
+
+    if not path.is_file():
+        return
+    with path.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    hint = "name another file, or add --force to replace it"
+    if content.strip() and not content.startswith(f"# {_SAVED}".encode()):
+        raise Refused(f"--save: {path} is there, and --save didn't write it", hint)
+    found = len(parse_documents(content, f"--save: {path}"))
+    if found > count:
+        raise Refused(f"--save: {path} holds {found} deployments, and {count} would take their place", hint)
+
+
 def _save(path: Path, wanted: Sequence[Deployment]) -> None:
     from modelcar.cli.files import replace_file
     from modelcar.kserve.deployment import as_values
     from modelcar.kserve.write import as_yaml
 
-    text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
+    text = as_yaml([as_values(one) for one in wanted], comment=_SAVED)
     replace_file(path, text.encode(), 0o644)

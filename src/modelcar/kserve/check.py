@@ -7,7 +7,7 @@ KSERVE.md, sections 1.1 to 1.5.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelcar.kserve import modes
@@ -19,6 +19,9 @@ MOST_LAYERS = 127
 
 REFUSED = frozenset({"no-models", "architecture"})
 """Rules after which nobody should deploy the image, wherever it was looked at from."""
+
+PARTLY = "partly"
+"""The rule that says what was not looked at."""
 
 OF_TAGS = frozenset({"sleep-in-tag", "latest"})
 """Rules of which nothing is left where the digest is written in place of the tag."""
@@ -89,6 +92,7 @@ class Seen:
         folder: Where below `/models` the model is.
         partly_seen: For each layer of which not all was read, why.
         no_model: Why no model was found, or it can't be read; empty where it can.
+        is_without_weights: Whether no file is one of a model's that we know.
     """
 
     traits: modes.Traits
@@ -103,6 +107,7 @@ class Seen:
     folder: str = ""
     partly_seen: tuple[str, ...] = field(default=(), repr=False)
     no_model: str = ""
+    is_without_weights: bool = False
 
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
@@ -120,7 +125,8 @@ def _modes(seen: Seen) -> Iterator[Finding]:
     found = modes.findings(traits)
     if traits.has_models is False:
         yield Finding("no-models", Severity.ERROR, None, found[0].reason, found[0].fix)
-        return
+        # What else would be wrong with the next image that is built like this one.
+        found = tuple(one for one in modes.findings(replace(traits, has_models=True)) if not one.works)
     severities = {True: Severity.OK, False: Severity.ERROR, None: Severity.UNCHECKED}
     if traits.is_for_one_model and _WAITS_AT in seen.name:
         yield _waiting(seen.name)
@@ -159,7 +165,10 @@ def _model(seen: Seen) -> Iterator[Finding]:
     """KServe would mount it all the same, and its runtime then fails."""
     if seen.no_model:
         severity = Severity.UNCHECKED if seen.partly_seen else Severity.WARNING
-        fix = "" if seen.partly_seen else "compare it with its source: modelcar verify"
+        fix = "compare it with its source: modelcar verify"
+        if seen.is_without_weights:
+            fix = "put the weights and what belongs to them into /models, as modelcar build does"
+        fix = "" if seen.partly_seen else fix
         yield Finding("model", severity, None, f"the model in it can't be told: {seen.no_model}", fix)
 
 
@@ -231,7 +240,7 @@ def _others(seen: Seen) -> Iterator[Finding]:
             "name it by its digest, as modelcar render does",
         )
     for why in seen.partly_seen:
-        yield Finding("partly", Severity.UNCHECKED, None, why, "--full reads on")
+        yield Finding(PARTLY, Severity.UNCHECKED, None, why, "--full reads on")
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -121,7 +121,9 @@ def runtime_from_file(path: Path, parameters: Mapping[str, str]) -> Runtime:
     elif parameters:
         raise UsageError(f"--runtime-parameter: {path} holds no Template", "leave it out")
     if found.get("kind") not in ("ServingRuntime", "ClusterServingRuntime"):
-        raise UsageError(f"{what} holds a {found.get('kind') or 'something else'}, and no ServingRuntime")
+        kind = found.get("kind")
+        other = f"a {kind}" if isinstance(kind, str) and kind else "no object of Kubernetes"
+        raise UsageError(f"{what} holds {other}: it takes a ServingRuntime, or a Template of one")
     return _copied(found, outer if outer is not found and outer.get("kind") == "Template" else {}, what)
 
 

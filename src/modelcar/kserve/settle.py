@@ -27,7 +27,9 @@ from modelcar.kserve.source import Source, parse_source
 from modelcar.kserve.values import check_values, refuse_absent
 from modelcar.kserve.versions import Cluster, Flavor, Mode, Scheme, parse_mode, parse_version
 
-_OPERATORS = "redhat-ods-applications"
+OPERATORS = "redhat-ods-applications"
+"""Where OpenShift AI's operator keeps templates and hardware profiles."""
+
 _LOADED_A_SECOND = 25_000_000
 """Bytes of an image that a node is taken to pull and unpack: 50 MB/s, in twice the time."""
 _LEAST_MINUTES = 30
@@ -223,7 +225,7 @@ def _runtime(deployment: Deployment, cluster: Cluster) -> tuple[Runtime, tuple[s
     template = "vllm-cuda-runtime-template"
     raise Refused(
         f"--runtime: OpenShift AI copies the ServingRuntime from one of its Templates: "
-        f"oc get template {template} -n {_OPERATORS} -o yaml >runtime.yaml",
+        f"oc get template {template} -n {OPERATORS} -o yaml >runtime.yaml",
         "then add --runtime-file runtime.yaml; or name one that is there by --runtime, or an image by --runtime-image",
     )
 
