@@ -5,6 +5,7 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from modelcar.errors import Refused, UsageError
+from modelcar.kserve.amounts import device_of, devices_in
 from modelcar.kserve.check import ImageCheck, Severity, failures
 from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
 from modelcar.kserve.defaults import BY_VLLM, choose
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
-from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
+from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout, spelled_args
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.settle import Settled, settle
 from modelcar.kserve.versions import Scheme, Version, parse_version
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 ARCH = "amd64"
 """What nodes are taken to be where nobody says it."""
+
+_MAKERS = {"MI": "amd.com/gpu", "GAUDI": "habana.ai/gaudi"}
+"""Resources by how the names of GPUs begin, where they aren't NVIDIA's."""
+
+_LONGER = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+"""The variable by which vLLM takes more tokens than the model says it has."""
 
 _SHORT = 12
 """Digits of a digest, to tell it from others."""
@@ -101,6 +109,7 @@ def prepare(
         _refuse_unserved(plain, checked, choices)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
+    wanted, device, told = _with_device(wanted, plain, choices)
     chosen = Deployment(gpu_count=choices.gpu_count)
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
@@ -113,9 +122,10 @@ def prepare(
         secrets=secrets(plain) if secrets else None,
     )
     settled = rendered.settled
-    besides = (way, _pin(plain, checked), _server(wanted, chosen, settled), _deadline(wanted, checked, settled))
-    choices = replace(choices, made=(*choices.made, *filter(None, (*besides, _nodes(wanted, checked)))))
-    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
+    besides = (device, way, _pin(plain, checked), _server(wanted, chosen, settled), _deadline(wanted, checked, settled))
+    made = (*(_as_written(one, settled) for one in choices.made), *filter(None, (*besides, _nodes(wanted, checked))))
+    choices = replace(choices, made=made)
+    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *told, *rendered.warnings))
 
 
 def _look(
@@ -171,11 +181,12 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
     count = _gpu_count(wanted)
     profile_decides = wanted.hardware_profile is not None and count is None
     wishes = Wishes(
-        gpu=None if profile_decides else gpu_of(wanted.gpu, _device(wanted)),
+        gpu=None if profile_decides else gpu_of(wanted.gpu, device_of(wanted)),
         gpu_count=count,
         accelerator=bool(wanted.accelerator or wanted.gpu),
         profile=profile_decides,
         context=wanted.context,
+        longer=(wanted.env or {}).get(_LONGER, "").lower() in ("1", "true"),
         model_format=wanted.model_format,
         taken=plain.format[0],
         args=wanted.args or (),
@@ -224,6 +235,19 @@ def _pin(plain: Settled, checked: Checked | None) -> Choice | None:
     return Choice("digest", short, why)
 
 
+def _as_written(choice: Choice, settled: Settled) -> Choice:
+    """A line of the table in the words of the runtime, where one that KServe ships calls things otherwise."""
+    runtime = settled.runtime
+    if runtime is None or not runtime.shipped:
+        return choice
+    if choice.field != "model-format" or not choice.value:
+        return replace(choice, field=spelled_args((choice.field,), runtime)[0])
+    written = ":".join(filter(None, settled.format))
+    if written == choice.value:
+        return choice
+    return replace(choice, value=written, reason=f"{choice.reason}; {runtime.name} calls {choice.value} so")
+
+
 def _server(wanted: Deployment, chosen: Deployment, settled: Settled) -> Choice | None:
     """The runtime, where we took one that KServe ships."""
     runtime = settled.runtime
@@ -247,17 +271,42 @@ def _nodes(wanted: Deployment, checked: Checked | None) -> Choice | None:
     return Choice("arch", ARCH, "what the nodes are taken to be")
 
 
-def _device(wanted: Deployment) -> str:
-    """The resource of the devices that the user asks for: by its name, or as a MIG slice among the amounts."""
-    amounts = {**(wanted.requests or {}), **(wanted.limits or {})}
-    return wanted.accelerator or next((name for name in amounts if "/mig-" in name), NVIDIA)
+def _meant(wanted: Deployment, plain: Settled) -> tuple[str, str]:
+    """The resource of the devices that `--gpu` or the runtime's file tells, and why, where nobody names one.
+
+    Both are empty where that is NVIDIA's, which is asked for anyway, or where a name is said.
+    """
+    if wanted.accelerator or devices_in(wanted):
+        return "", ""
+    word = (wanted.gpu or "").upper()
+    for maker, device in _MAKERS.items():
+        if re.search(rf"\b{maker}\d", word):
+            return device, f"{wanted.gpu} is {device}"
+    made_for = plain.runtime.accelerators if plain.runtime else ()
+    if not made_for or any(name.startswith("nvidia.com/") for name in made_for):
+        return "", ""
+    return made_for[0], f"the runtime is made for {made_for[0]}"
+
+
+def _with_device(
+    wanted: Deployment, plain: Settled, choices: Choices
+) -> tuple[Deployment, Choice | None, tuple[str, ...]]:
+    """The deployment with the resource of its devices, the line for the table, and what is wrong with those it says."""
+    device, why = _meant(wanted, plain)
+    if device and choices.gpu_count:
+        limits = {**(wanted.limits or {}), device: str(choices.gpu_count)}
+        made = Choice("limits", f"{device}={choices.gpu_count}", why)
+        return msgspec.structs.replace(wanted, limits=limits), made, ()
+    if device and (count := wanted.gpu_count):
+        return wanted, None, (f"--gpu-count asks for {NVIDIA}, and {why}: add --limits {device}={count}",)
+    return wanted, None, ()
 
 
 def _gpu_count(wanted: Deployment) -> int | None:
     """How many devices the user says, by count or by amounts."""
     if wanted.gpu_count is not None:
         return wanted.gpu_count
-    name = _device(wanted)
+    name = device_of(wanted)
     for amounts in (wanted.limits, wanted.requests):
         if (text := (amounts or {}).get(name, "")).isdecimal():
             return int(text)

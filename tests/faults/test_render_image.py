@@ -55,7 +55,7 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     assert [" ".join(line.split()) for line in done.err.splitlines()] == [
         "CHOSEN VALUE WHY",
         "model-format vLLM LlamaForCausalLM, as safetensors",
-        "gpu-count 1 needs at least 0.0 GiB for the weights; with --gpu I check",
+        "gpu-count 1 needs at least 0.1 MiB for the weights; with --gpu I check",
         f"digest {short} what the tag 1 means now; with --image-check off it stays a tag",
         "runtime kserve-vllmserver what KServe 0.21 ships for vLLM",
         "arch amd64 what the nodes are taken to be",
@@ -145,6 +145,48 @@ def test_what_the_user_says_stands(registry: Registry) -> None:
     assert "as you say" in done.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "argument"),
+    [
+        ((), "--max-model-len=512"),
+        (("--gpu", "L4"), "--max-model-len=512"),
+        (("--kserve-version", "0.15"), "--max_model_len=512"),
+        (("--runtime-image", "quay.io/acme/vllm:1", "--image-check", "off"), "--max-model-len=512"),
+    ],
+)
+def test_a_context_is_written_wherever_it_is_said(registry: Registry, flags: tuple[str, ...], argument: str) -> None:
+    assert model_of(render(publish(registry, SHELL, MODEL), "--context", "512", *flags))["args"] == [argument]
+
+
+def test_a_context_is_written_for_the_llm_kind_too(registry: Registry) -> None:
+    done = render(publish(registry, SHELL, MODEL), "--kind", "llm", "--context", "512")
+    [container] = objects(done)["LLMInferenceService"]["spec"]["template"]["containers"]
+    assert container["env"] == [{"name": "VLLM_ADDITIONAL_ARGS", "value": "--max-model-len=512"}]
+
+
+def test_what_vllm_refuses_of_a_context_is_refused(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for flags in ((), ("--gpu", "L4")):
+        done = render(place, "--context", "999999", *flags)
+        assert (done.code, done.out) == (6, "")
+        assert "--context: 999,999 tokens are more than the model's" in done.error
+        assert render(place, "--context", "999999", *flags, "--force").code == 0
+        allowed = render(place, "--context", "999999", *flags, "--env", "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1")
+        assert model_of(allowed)["args"] == ["--max-model-len=999999"]
+    done = render(place, "--context", "512", "--args=--max-model-len=256")
+    assert (done.code, done.out) == (2, "")
+    assert done.error == "--context: 512 tokens, and --args say --max-model-len=256; leave one of them out"
+
+
+def test_several_arguments_in_one_string(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--args", "--max-model-len 512 --dtype=half")
+    assert model_of(done)["args"] == ["--max-model-len", "512", "--dtype=half"]
+    done = render(place, "--kind", "llm", "--args", "--max-model-len 512")
+    [container] = objects(done)["LLMInferenceService"]["spec"]["template"]["containers"]
+    assert container["env"][0]["value"] == "--max-model-len 512"
+
+
 def test_a_hardware_profile_decides_before_the_model(registry: Registry) -> None:
     place = publish(registry, SHELL, MODEL)
     call = ("--flavor", "openshift-ai-3", "--runtime", "vllm", "--hardware-profile", "large", "--gpu", "256MiB")
@@ -180,6 +222,81 @@ def test_what_can_not_fit_is_refused_with_the_numbers(registry: Registry) -> Non
     assert "GiB" in done.error
     assert "--force goes on" in done.error
     assert render(place, "--gpu", "256MiB", "--force").code == 0
+
+
+def limits_of(done: Done) -> dict[str, str]:
+    found: dict[str, str] = model_of(done)["resources"]["limits"]
+    return {name: count for name, count in found.items() if "/" in name}
+
+
+@pytest.mark.parametrize("device", ["amd.com/gpu", "habana.ai/gaudi", "ibm.com/spyre_pf"])
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        (("--limits", "{}=1"), 1),
+        (("--requests", "{}=1"), 1),
+        (("--limits", "{}=2"), 2),
+        (("--limits", "{}=2", "--gpu-count", "2"), 2),
+        (("--limits", "{}=1", "--gpu", "MI300X"), 1),
+    ],
+)
+def test_one_kind_of_device_is_asked_for(registry: Registry, device: str, flags: tuple[str, ...], count: int) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, *(flag.format(device) for flag in flags))
+    assert limits_of(done) == {device: str(count)}
+    assert model_of(done).get("args") == (["--tensor-parallel-size=2"] if count == 2 else None)
+
+
+def test_two_wishes_for_devices_are_a_mistake(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    for flags, said in (
+        (("--gpu-count", "0"), "--gpu-count: 0 amd.com/gpu, and --requests or --limits say 2"),
+        (("--gpu-count", "1"), "--gpu-count: 1 amd.com/gpu, and --requests or --limits say 2"),
+        (
+            ("--accelerator", "nvidia.com/gpu"),
+            "--accelerator: nvidia.com/gpu, and --requests or --limits say amd.com/gpu; leave one of them out",
+        ),
+    ):
+        done = render(place, "--limits", "amd.com/gpu=2", *flags)
+        assert (done.code, done.out, done.error) == (2, "", said)
+
+
+ROCM = """
+apiVersion: template.openshift.io/v1
+kind: Template
+metadata: {name: vllm-rocm}
+objects:
+- apiVersion: serving.kserve.io/v1alpha1
+  kind: ServingRuntime
+  metadata: {name: rocm, annotations: {opendatahub.io/recommended-accelerators: '["amd.com/gpu"]'}}
+  spec:
+    supportedModelFormats: [{name: vLLM}]
+    containers: [{name: kserve-container, image: "quay.io/acme/rocm:1"}]
+"""
+
+
+def test_the_runtime_tells_the_device(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "runtime.yaml").write_text(ROCM)
+    place = publish(registry, SHELL, MODEL)
+    call = ("--flavor", "openshift-ai-3", "--runtime-file", tmp_path / "runtime.yaml")
+    done = render(place, *call)
+    assert limits_of(done) == {"amd.com/gpu": "1"}
+    assert "limits amd.com/gpu=1 the runtime is made for amd.com/gpu" in " ".join(done.err.split())
+    assert limits_of(render(place, *call, "--gpu", "192GiB")) == {"amd.com/gpu": "1"}
+    assert limits_of(render(place, *call, "--limits", "nvidia.com/gpu=1")) == {"nvidia.com/gpu": "1"}
+    done = render(place, *call, "--gpu-count", "2")
+    assert limits_of(done) == {"nvidia.com/gpu": "2"}
+    assert (
+        "warning: --gpu-count asks for nvidia.com/gpu, and the runtime is made for amd.com/gpu: "
+        "add --limits amd.com/gpu=2" in done.err
+    )
+
+
+@pytest.mark.parametrize(("gpu", "device"), [("MI300X", "amd.com/gpu"), ("Gaudi3", "habana.ai/gaudi")])
+def test_a_gpu_s_name_tells_the_device(registry: Registry, gpu: str, device: str) -> None:
+    done = render(publish(registry, SHELL, MODEL), "--gpu", gpu)
+    assert limits_of(done) == {device: "1"}
+    assert f"{gpu} is {device}" in done.err
 
 
 OVMS = """
@@ -230,6 +347,17 @@ def test_the_layout_tells_which_of_kserve_s_runtimes_serves_it(
     model = model_of(render(place))
     assert (model["runtime"], model["modelFormat"]) == (runtime, written)
     assert model_of(render(place, "--runtime", "mine"))["runtime"] == "mine"
+
+
+def test_the_table_says_what_is_written(registry: Registry) -> None:
+    place = publish(registry, SHELL, MODEL)
+    done = render(place, "--kserve-version", "0.15", "--context", "512")
+    assert model_of(done)["modelFormat"] == {"name": "huggingface"}
+    rows = [line.split() for line in done.err.splitlines()]
+    assert ["model-format", "huggingface"] in [row[:2] for row in rows]
+    assert ["--max_model_len", "512"] in [row[:2] for row in rows]
+    assert "kserve-huggingfaceserver calls vLLM so" in done.err
+    assert "calls vLLM so" not in render(place).err
 
 
 def test_arguments_of_the_llm_kind_are_in_its_environment(registry: Registry) -> None:
@@ -347,7 +475,8 @@ def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fa
     registry.fault(fault, path="/manifests/", times=None)
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{place}"
-    assert f"warning: whether KServe will take {place} is not checked" in done.err
+    assert f"warning: whether KServe will take the image is not checked: {place}" in done.err
+    assert done.err.count(place) == 1
     assert (f"; modelcar login {registry.host}; it is written as it was given" in done.err) is (code == 4)
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")

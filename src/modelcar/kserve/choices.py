@@ -19,6 +19,7 @@ class Wishes:
         accelerator: Whether an accelerator is named, of which there is one at the least.
         profile: Whether a hardware profile decides how many devices there are.
         context: Tokens of the longest sequence; None leaves it to us.
+        longer: Whether vLLM is told to take more tokens than the model says it has.
         model_format: As `--model-format`.
         taken: The format that a model is taken to have which nobody looked at: the runtime's. Empty where that is open.
         args: For the runtime. What is among them is not chosen here.
@@ -33,6 +34,7 @@ class Wishes:
     accelerator: bool = False
     profile: bool = False
     context: int | None = None
+    longer: bool = False
     model_format: str | None = None
     taken: str = VLLM
     args: tuple[str, ...] = ()

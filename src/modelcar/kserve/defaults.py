@@ -10,13 +10,25 @@ from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from modelcar.errors import Refused
-from modelcar.kserve.arguments import AUTO, CACHE, CONTEXT, DTYPE, PARSER, PIPELINE, TENSOR, TRUST, given_args
+from modelcar.errors import Refused, UsageError
+from modelcar.kserve.arguments import (
+    AUTO,
+    CACHE,
+    CONTEXT,
+    DTYPE,
+    OVERRIDES,
+    PARSER,
+    PIPELINE,
+    TENSOR,
+    TRUST,
+    given_args,
+    tokens_in,
+)
 from modelcar.kserve.choices import Choice, Choices, Wishes
 from modelcar.kserve.layouts import VLLM, Served, served
 from modelcar.kserve.tools import parser_for
 from modelcar.model import Facts
-from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit
+from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit, longer_than_the_model
 from modelcar.model.gpus import GIB, LARGEST, Gpu, parse_gpu
 from modelcar.model.kv import VLLM as RULES
 
@@ -51,7 +63,8 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
         wishes: What the user says. It always stands.
 
     Raises:
-        Refused: The model can't fit: the numbers, and what would. Not with `force`.
+        Refused: The model can't fit: the numbers, and what would; or vLLM would refuse it. Not with `force`.
+        UsageError: Two wishes are against each other.
     """
     found = served(facts, paths)
     is_unseen = facts is None and not paths
@@ -61,6 +74,7 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
     taken = wanted or (wishes.taken if is_unseen else "")
     if taken.partition(":")[0].lower() not in BY_VLLM:
         is_open = wishes.accelerator and wishes.gpu_count is None and not wishes.profile
+        notes += _of_no_use(wishes, taken)
         return Choices(found, wanted, 1 if is_open else None, made=tuple(made), notes=tuple(notes))
     plan = _Plan(facts, wishes)
     plan.decide()
@@ -82,6 +96,13 @@ def _format(found: Served, wishes: Wishes, is_unseen: bool) -> Choice:
     return Choice("model-format", found.format, found.reason)
 
 
+def _of_no_use(wishes: Wishes, taken: str) -> list[str]:
+    """What was said of vLLM, where something else serves the model."""
+    flags = {"--context": wishes.context, "--tools": wishes.tools, TRUST: wishes.trust_code}
+    said = " and ".join(name for name, value in flags.items() if value)
+    return [f"nothing is written of {said}: vLLM doesn't serve {taken or 'this model'}"] if said else []
+
+
 @dataclass
 class _Plan:
     """The choices for vLLM, as they are made."""
@@ -95,6 +116,7 @@ class _Plan:
 
     def decide(self) -> None:
         self.given = given_args(self.wishes.args)
+        self._check_context()
         said = self._said
         if self.wishes.gpu and self.wishes.gpu.is_slice and said and said > 1:
             self._refuse(
@@ -129,6 +151,22 @@ class _Plan:
             self.made.append(Choice(name, value, reason))
 
     # GPUs and context
+
+    def _check_context(self) -> None:
+        """What the user says of the context, against itself and the model.
+
+        Raises:
+            UsageError: `--context` and the arguments differ.
+            Refused: It is more than the model has.
+        """
+        said, argument = self.wishes.context, self.given.get(CONTEXT)
+        if said is not None and argument is not None and tokens_in(argument) != said:
+            raise UsageError(f"--context: {said} tokens, and --args say {CONTEXT}={argument}", "leave one of them out")
+        if self.facts is None or self.wishes.longer or any(name.startswith(OVERRIDES) for name in self.given):
+            return
+        if too_long := longer_than_the_model(self.facts, self._wanted):
+            own = self.facts.architecture.context if self.facts.architecture else None
+            self._refuse(f"{'--context' if said else CONTEXT}: {too_long}", f"take {own} at most")
 
     def _without_gpu(self) -> None:
         """Nothing that depends on memory is chosen."""
@@ -178,7 +216,7 @@ class _Plan:
             self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
         self.notes.append(f"memory is reckoned by the rules of vLLM {RULES}, with {ASIDE:.0%} of each GPU kept aside")
-        self.notes += result.notes
+        self.notes += (note for note in result.notes if note != longer_than_the_model(facts, self._wanted))
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
         cache = self.given.get(CACHE, "auto")
@@ -193,7 +231,7 @@ class _Plan:
     @property
     def _wanted(self) -> int | None:
         """Tokens that the user wants."""
-        return self.wishes.context or _number(self.given.get(CONTEXT))
+        return self.wishes.context or tokens_in(self.given.get(CONTEXT))
 
     def _placement(self, facts: Facts, gpu: Gpu, result: Fit, said: int | None) -> Placement:
         """The smallest number of GPUs that serves, or the one that the user says."""
@@ -294,7 +332,10 @@ class _Plan:
 
     def _tools(self) -> None:
         facts = self.facts
-        if not self.wishes.tools or PARSER in self.given:
+        if not self.wishes.tools:
+            return
+        if PARSER in self.given:
+            self._write(AUTO, "", f"with --tools, and {PARSER} as you say")
             return
         if facts is None:
             self.notes.append(f"--tools: the model was not looked at, and which {PARSER} it takes is not known")
@@ -316,7 +357,8 @@ def _not_shared(facts: Facts | None, count: int, fewer: int) -> str:
     heads = facts.architecture.heads if facts and facts.architecture else 0
     following = next((n for n in range(count + 1, 4 * count + 1) if _most_shared(facts, n) == n), None)
     more = f" or {following}" if following else ""
-    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can"
+    idle = f"of {count}, {count - fewer} {'stay' if count - fewer > 1 else 'stays'} idle"
+    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can; {idle}"
 
 
 def _needs(facts: Facts | None) -> str:
@@ -328,7 +370,7 @@ def _needs(facts: Facts | None) -> str:
 
 
 def _gib(size: float) -> str:
-    return f"{size / GIB:,.1f} GiB"
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 1024**2:,.1f} MiB"
 
 
 def _number(text: str | None) -> int | None:

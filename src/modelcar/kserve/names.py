@@ -6,6 +6,7 @@ Sources: KSERVE.md 2 (KServe's pattern, ODH's 53), 4 and 4a (the form's rules); 
 
 from __future__ import annotations
 
+import json
 import re
 
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -36,6 +37,21 @@ HIDDEN_NAMESPACE = re.compile(r"(openshift|kube)-.*|default|system|openshift")
 
 SYSTEM_NAMESPACE = re.compile(r"kube-.*")
 """Those that Kubernetes keeps for itself ("Namespaces")."""
+
+ACCELERATOR = re.compile(
+    r"(?:nvidia|amd|intel)\.com/(?:gpu(?:\.[\w.-]+)?|mig-.*)|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*"
+    r"|google\.com/tpu|aws\.amazon\.com/neuron.*"
+)
+"""Resources that are devices to serve models on, by the names of their makers' device plugins."""
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """A list of names in JSON, as annotations hold one; empty for anything else."""
+    try:
+        names = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def from_display_name(display: str, prefix: str = "model-") -> str:

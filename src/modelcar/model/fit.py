@@ -121,6 +121,14 @@ def fit(facts: Facts, wish: Wish) -> Fit:
     )
 
 
+def longer_than_the_model(facts: Facts, context: int | None) -> str:
+    """That a context is more than the model has (vLLM's `_get_and_verify_max_len`); empty where it isn't."""
+    own = facts.architecture.context if facts.architecture else None
+    if not own or not context or context <= own:
+        return ""
+    return f"{context:,} tokens are more than the model's {own:,}: vLLM refuses that"
+
+
 def _parallelisms(facts: Facts, wish: Wish) -> list[int]:
     """The numbers of GPUs that can share each layer: they divide its heads, and KV heads are divided or copied whole.
 
@@ -202,10 +210,9 @@ def _cache_type(facts: Facts, wish: Wish) -> tuple[str, int]:
 
 
 def _notes(facts: Facts, context: int | None) -> list[str]:
-    architecture = facts.architecture
     notes = list(facts.notes)
-    if architecture and architecture.context and context and context > architecture.context:
-        notes.append(f"{context:,} tokens are more than the model's {architecture.context:,}: vLLM refuses that")
+    if too_long := longer_than_the_model(facts, context):
+        notes.append(too_long)
     if facts.mtp_bytes:
         notes.append(
             f"{facts.mtp_bytes:,} B of layers for multi-token prediction are left out: vLLM loads them on request"

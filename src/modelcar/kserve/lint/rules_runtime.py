@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 
@@ -11,6 +10,7 @@ from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.rules_resources import check_container
 from modelcar.kserve.lint.service import Service, containers_of
+from modelcar.kserve.names import names_in
 from modelcar.kserve.scalars import is_true
 from modelcar.kserve.versions import VLLM_RUNTIME
 
@@ -129,12 +129,7 @@ def _accelerator(service: Service, runtime: Item, report: Report) -> None:
 
 @lru_cache(64)
 def _names(text: str) -> tuple[str, ...]:
-    """A list of names in JSON; empty for anything else."""
-    try:
-        names = json.loads(text or "[]")
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+    return names_in(text)
 
 
 def check_runtime(item: Item, _world: World, report: Report) -> None:

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 
 from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
+from modelcar.kserve.names import ACCELERATOR
 from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
 
 MODE = "serving.kserve.io/deploymentMode"
@@ -21,8 +22,6 @@ MODEL_SERVERS = (
     "xgboost",
 )  # fmt: skip
 """Where a predictor may name its model: `model`, and the older fields of one format each."""
-
-_GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*")
 
 _SCRIPT = re.compile(r"-[a-z]*c")
 _SHELLS = frozenset({"sh", "bash", "dash", "ash"})
@@ -225,7 +224,7 @@ class Service:
 @lru_cache(256)
 def is_gpu(name: str) -> bool:
     """Whether a resource is a GPU or another accelerator."""
-    return _GPU.fullmatch(name) is not None
+    return ACCELERATOR.fullmatch(name) is not None
 
 
 def is_runtime(item: Item) -> bool:
