@@ -55,7 +55,7 @@ def test_the_tag_becomes_a_digest_and_the_table_says_what_was_chosen(registry: R
     assert [" ".join(line.split()) for line in done.err.splitlines()] == [
         "CHOSEN VALUE WHY",
         "model-format vLLM LlamaForCausalLM, as safetensors",
-        "gpu-count 1 needs at least 0.0 GiB for the weights; with --gpu I check",
+        "gpu-count 1 needs at least 0.1 MiB for the weights; with --gpu I check",
         f"digest {short} what the tag 1 means now; with --image-check off it stays a tag",
         "runtime kserve-vllmserver what KServe 0.21 ships for vLLM",
         "arch amd64 what the nodes are taken to be",
@@ -475,7 +475,8 @@ def test_a_registry_that_fails_leaves_the_image_unchecked(registry: Registry, fa
     registry.fault(fault, path="/manifests/", times=None)
     done = render(place)
     assert model_of(done)["storageUri"] == f"oci://{place}"
-    assert f"warning: whether KServe will take {place} is not checked" in done.err
+    assert f"warning: whether KServe will take the image is not checked: {place}" in done.err
+    assert done.err.count(place) == 1
     assert (f"; modelcar login {registry.host}; it is written as it was given" in done.err) is (code == 4)
     done = render(place, "--image-check", "require")
     assert (done.code, done.out) == (code, "")

@@ -370,7 +370,7 @@ def _needs(facts: Facts | None) -> str:
 
 
 def _gib(size: float) -> str:
-    return f"{size / GIB:,.1f} GiB"
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 1024**2:,.1f} MiB"
 
 
 def _number(text: str | None) -> int | None:

@@ -130,8 +130,8 @@ def _profile(settled: Settled) -> Iterator[str]:
     profile = settled.wish.hardware_profile or ""
     if profile and "/" not in profile:
         yield (
-            f"the hardware profile {profile} is looked for in {settled.namespace}, and one that isn't there changes "
-            f"nothing: for one of the dashboard's write {profile}/{OPERATORS}, in Open Data Hub {profile}/opendatahub"
+            f"the hardware profile {profile} is looked for in {settled.namespace}: for one of the dashboard's own "
+            f"write {profile}/{OPERATORS}, in Open Data Hub {profile}/opendatahub"
         )
 
 

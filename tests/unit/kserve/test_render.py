@@ -318,7 +318,7 @@ def test_a_hardware_profile_writes_no_resources_but_those_given() -> None:
 
 def test_a_hardware_profile_without_a_namespace_is_told_where_it_is_looked_for() -> None:
     (note,) = rendered(THREE, hardware_profile="gpu").notes
-    assert note.startswith("the hardware profile gpu is looked for in demo, and one that isn't there changes nothing")
+    assert note.startswith("the hardware profile gpu is looked for in demo: ")
     assert "write gpu/redhat-ods-applications" in note
     assert not rendered(THREE, hardware_profile="gpu/demo").notes
 
