@@ -7,20 +7,20 @@ findings there are `kserve.check` knows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from modelcar.broken import WentSilent
-from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, UsageError
+from modelcar.errors import ContentMismatch, Denied, NetworkError, NotFound, Refused, Unreached, UsageError
 from modelcar.http import Http
 from modelcar.image.frugal import FrugalStore
 from modelcar.image.head import ImageHead, read_head
 from modelcar.image.lookup import MODELS, ImageFiles
 from modelcar.image.tree import ImageFile, ImageTree
 from modelcar.inspection import DEPTH, beginning_only, facts_of, traits_of
-from modelcar.kserve.check import REFUSED, Finding, ImageCheck, Seen, failures, findings
+from modelcar.kserve.check import OF_TAGS, PARTLY, REFUSED, Finding, ImageCheck, Seen, failures, findings
 from modelcar.kserve.layouts import Served, served
 from modelcar.kserve.versions import Scheme
 from modelcar.model import Facts, estimate_facts, read_facts
@@ -94,6 +94,11 @@ class Checked:
         return failures(self.findings, self.scheme)
 
     @property
+    def is_partly_seen(self) -> bool:
+        """Whether files may be in what was not looked at."""
+        return any(finding.rule == PARTLY for finding in self.findings)
+
+    @property
     def served(self) -> Served:
         """What serves the model, by its files and facts."""
         return served(self.facts, self.files)
@@ -149,12 +154,17 @@ def check_before_deploying(
     access: Access | None = None,
     patience: Patience | None = None,
     http: Http | None = None,
+    gone: MutableMapping[str, str] | None = None,
+    by_digest: bool = False,
 ) -> Checked:
     """Look at an image that is about to be deployed, as far as that is wished and can be done from here.
 
     With `warn`, a registry that can't be reached or refuses makes a `Checked` that says in `unchecked` why, without a
     digest: from where one deploys, one doesn't see what nodes see. `instead` are modes to judge by, best first, where
-    the image can't go by the one asked for; `Checked.scheme` tells which it is. Other arguments as for `check`.
+    the image can't go by the one asked for; `Checked.scheme` tells which it is. `gone` are registries that didn't
+    answer, each with what was said of it: with `warn` none of them is asked, and one that doesn't answer now is added.
+    Whoever looks at several images gives the same for all. With `by_digest` the digest will be written in place of the
+    tag, and nothing is found of that. Other arguments as for `check`.
 
     Raises:
         Refused: The image can't serve: no `/models`, another architecture. With `require`, any error in its mode.
@@ -169,16 +179,23 @@ def check_before_deploying(
     if how is ImageCheck.WARN and patience is None:
         # Who writes for a cluster often can't reach its registry: that shall not cost more than one time of waiting.
         patience = Patience(tries=TRIES, longest_wait=SILENCE, never_again=(WentSilent,))
+    registry, gone = _registry(name), {} if gone is None else gone
+    if how is ImageCheck.WARN and registry in gone:
+        return replace(nothing, unchecked=f"{gone[registry]}, and was not asked again")
     try:
         done = check(text, scheme=scheme, arch=arch, access=access, patience=patience, http=http)
     except (Denied, NetworkError) as error:
         if how is ImageCheck.REQUIRE:
             raise
+        if isinstance(error, WentSilent | Unreached):
+            gone[registry] = error.what
         return replace(nothing, unchecked=str(error))
     except NotFound as error:
         if how is ImageCheck.REQUIRE or _may_see(name, access or Access()):
             raise
         return replace(nothing, unchecked=f"{error.what}, or can't be seen without credentials")
+    if by_digest:
+        done = replace(done, findings=tuple(one for one in done.findings if one.rule not in OF_TAGS))
     ways = [other for other in instead if done.failures and not failures(done.findings, other)]
     done = replace(done, scheme=ways[0]) if ways else done
     for finding in done.failures:
@@ -206,6 +223,13 @@ def _platform(arch: str) -> Platform:
         return parse_platform(f"linux/{text}")
     except UsageError:
         raise UsageError(f"--arch {arch!r} is no architecture", "write it like amd64 or arm64") from None
+
+
+def _registry(name: str) -> str:
+    """The registry of an image, empty where it is in none."""
+    with suppress(UsageError):
+        return parse_reference(name.removeprefix("docker://")).registry
+    return ""
 
 
 def _may_see(name: str, access: Access) -> bool:
@@ -243,16 +267,18 @@ def _look(
         files = _Files(image, tree)
         facts, why = facts_of(files, None, partly, read_facts if full else estimate_facts)
         facts = _estimated(facts, tree) if partly and facts else facts
+    without_facts = served(None, _model_files(tree))
     seen = Seen(
         traits=traits,
         wanted=asked.platform,
         platforms=tuple(map(str, head.platforms)),
         is_pinned=location.digest is not None or location.is_path,
         tag=location.tag,
-        name=asked.name,
+        name="" if location.is_path else asked.name,
         folder=facts.folder if facts else "",
         partly_seen=tuple(partly),
-        no_model=why if facts is None and not served(None, _model_files(tree)).format else "",
+        no_model=why if facts is None and not without_facts.format else "",
+        is_without_weights=without_facts.is_unserved,
         **_access(tree),
     )
     return replace(

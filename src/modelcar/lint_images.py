@@ -28,6 +28,7 @@ def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, R
         access: How registries are reached.
     """
     known: dict[str, _Looked] = {}
+    gone: dict[str, str] = {}
 
     def look(service: Service, report: Report) -> None:
         places = {source.node.string: source.node for source in service.sources}
@@ -37,7 +38,7 @@ def image_rules(arch: str, access: Access | None = None) -> Callable[[Service, R
             if split_scheme(uri)[0] is None:
                 continue
             if uri not in known:
-                known[uri] = _found(uri, arch, access)
+                known[uri] = _found(uri, arch, access, gone)
             for rule, message, fix in known[uri].told:
                 report.add(rule, node, message, fix)
             if known[uri].foreign and _runs_vllm(service):
@@ -59,9 +60,9 @@ class _Looked:
     foreign: tuple[str, str] | tuple[()] = ()
 
 
-def _found(uri: str, arch: str, access: Access | None) -> _Looked:
+def _found(uri: str, arch: str, access: Access | None, gone: dict[str, str]) -> _Looked:
     try:
-        done = check_before_deploying(uri, ImageCheck.WARN, arch=arch, access=access)
+        done = check_before_deploying(uri, ImageCheck.WARN, arch=arch, access=access, gone=gone)
     except UsageError:
         return _Looked([])  # another rule says what is wrong with the name
     except NotFound as error:

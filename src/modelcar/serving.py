@@ -5,7 +5,8 @@ What `modelcar render` prints. `check` looks, `kserve.defaults` chooses, `kserve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from modelcar.errors import Refused, UsageError
+from modelcar.kserve.amounts import device_of, devices_in
 from modelcar.kserve.check import ImageCheck, Severity, failures
-from modelcar.kserve.defaults import BY_VLLM, Choice, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
+from modelcar.kserve.defaults import BY_VLLM, choose
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.render import Rendered, render
-from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout
+from modelcar.kserve.runtimes import NVIDIA, shipped_for_layout, spelled_args
 from modelcar.kserve.secrets import SecretValues
 from modelcar.kserve.settle import Settled, settle
 from modelcar.kserve.versions import Scheme, Version, parse_version
@@ -28,6 +31,15 @@ if TYPE_CHECKING:
 
 ARCH = "amd64"
 """What nodes are taken to be where nobody says it."""
+
+_MAKERS = {"MI": "amd.com/gpu", "GAUDI": "habana.ai/gaudi"}
+"""Resources by how the names of GPUs begin, where they aren't NVIDIA's."""
+
+_LONGER = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+"""The variable by which vLLM takes more tokens than the model says it has."""
+
+_SHORT = 12
+"""Digits of a digest, to tell it from others."""
 
 _RUNTIME_VERSION = "opendatahub.io/runtime-version"
 
@@ -67,6 +79,7 @@ def prepare(
     force: bool = False,
     access: Access | None = None,
     secrets: Callable[[Settled], SecretValues] | None = None,
+    gone: MutableMapping[str, str] | None = None,
 ) -> Prepared:
     """The objects of a deployment.
 
@@ -75,9 +88,10 @@ def prepare(
     Args:
         wanted: What the user says.
         image_check: How the image is looked at before.
-        force: Go on with a model that can't fit.
+        force: Go on with a model that can't fit, or that is nothing for vLLM.
         access: How registries are reached.
         secrets: Gives the values of the Secrets to write; None writes none of those.
+        gone: Registries that didn't answer, as `check_before_deploying` takes and fills it: for several deployments.
 
     Raises:
         UsageError: A field's value is wrong; the error names the field.
@@ -86,19 +100,20 @@ def prepare(
         Denied, NetworkError: With `image_check` at `require`.
     """
     plain = settle(wanted)  # all that is wrong by itself is told before a registry is asked
-    checked = _look(wanted, plain, image_check, access)
+    checked = _look(wanted, plain, image_check, access, gone)
     way = _way(plain, checked)
     if way is not None:
         wanted = msgspec.structs.replace(wanted, model=way.value)
     choices = _choose(wanted, plain, checked, force)
+    if not (force or wanted.model_format):
+        _refuse_unserved(plain, checked, choices)
     if choices.args:
         wanted = msgspec.structs.replace(wanted, args=(*(wanted.args or ()), *choices.args))
-    chosen = Deployment(gpu_count=choices.gpu_count or _one_gpu(wanted, checked, choices))
+    wanted, device, told = _with_device(wanted, plain, choices)
+    chosen = Deployment(gpu_count=choices.gpu_count)
     if not plain.llm:
         runtime, model_format = _runtime(wanted, plain, choices)
         chosen = msgspec.structs.replace(chosen, runtime=runtime, model_format=model_format)
-    besides = (way, _server(chosen), _nodes(wanted, checked))
-    choices = replace(choices, made=(*choices.made, *filter(None, besides)))
     rendered = render(
         wanted,
         chosen=chosen,
@@ -106,10 +121,20 @@ def prepare(
         image_size=checked.size if checked else None,
         secrets=secrets(plain) if secrets else None,
     )
-    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *rendered.warnings))
+    settled = rendered.settled
+    besides = (device, way, _pin(plain, checked), _server(wanted, chosen, settled), _deadline(wanted, checked, settled))
+    made = (*(_as_written(one, settled) for one in choices.made), *filter(None, (*besides, _nodes(wanted, checked))))
+    choices = replace(choices, made=made)
+    return Prepared(rendered, checked, choices, (*_warnings(wanted, plain, checked), *told, *rendered.warnings))
 
 
-def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | None) -> Checked | None:
+def _look(
+    wanted: Deployment,
+    plain: Settled,
+    how: ImageCheck,
+    access: Access | None,
+    gone: MutableMapping[str, str] | None,
+) -> Checked | None:
     source = plain.source
     if how is ImageCheck.OFF or source is None or source.reference is None or source.scheme is None:
         return None
@@ -122,6 +147,8 @@ def _look(wanted: Deployment, plain: Settled, how: ImageCheck, access: Access | 
         instead=() if _names_scheme(wanted) else _other_ways(plain),
         arch=wanted.arch or ARCH,
         access=access,
+        gone=gone,
+        by_digest=True,
     )
 
 
@@ -143,16 +170,23 @@ def _way(plain: Settled, checked: Checked | None) -> Choice | None:
     wrong = next(
         one.reason for one in checked.findings if one.scheme is source.scheme and one.severity is Severity.ERROR
     )
-    return Choice("model", f"{checked.scheme}://{source.reference}", f"modelcar mode can't take it: {wrong}")
+    return Choice(
+        "model",
+        f"{checked.scheme}://{source.reference}",
+        f"modelcar mode can't take it: {wrong}; oci:// before it stays",
+    )
 
 
 def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: bool) -> Choices:
     count = _gpu_count(wanted)
     profile_decides = wanted.hardware_profile is not None and count is None
     wishes = Wishes(
-        gpu=None if profile_decides else gpu_of(wanted.gpu, _device(wanted)),
+        gpu=None if profile_decides else gpu_of(wanted.gpu, device_of(wanted)),
         gpu_count=count,
+        accelerator=bool(wanted.accelerator or wanted.gpu),
+        profile=profile_decides,
         context=wanted.context,
+        longer=(wanted.env or {}).get(_LONGER, "").lower() in ("1", "true"),
         model_format=wanted.model_format,
         taken=plain.format[0],
         args=wanted.args or (),
@@ -162,9 +196,6 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
         force=force,
     )
     choices = choose(checked.facts if checked else None, checked.files if checked else (), wishes)
-    if profile_decides and wanted.gpu:
-        note = "the hardware profile decides how many GPUs there are: with --gpu-count too, --gpu is checked"
-        choices = replace(choices, notes=(*choices.notes, note))
     name = (choices.model_format or "").partition(":")[0]
     if plain.llm and name and name.lower() not in BY_VLLM:
         raise Refused(
@@ -172,6 +203,17 @@ def _choose(wanted: Deployment, plain: Settled, checked: Checked | None, force: 
             "leave --kind llm out",
         )
     return choices
+
+
+def _refuse_unserved(plain: Settled, checked: Checked | None, choices: Choices) -> None:
+    """Refuse what is nothing for vLLM where the runtime is vLLM's, or would be told that it is."""
+    if checked is None or not choices.served.is_unserved or plain.format[0].lower() not in BY_VLLM:
+        return
+    has_weights = checked.facts is not None and checked.facts.format
+    if not has_weights and checked.is_partly_seen:
+        return
+    go_on = "--force goes on with vLLM" if plain.llm else "--model-format NAME or --force goes on"
+    raise Refused(f"MODEL: nothing for vLLM: {choices.served.reason}", f"{choices.served.hint}; {go_on}")
 
 
 def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str | None, str | None]:
@@ -183,29 +225,88 @@ def _runtime(wanted: Deployment, plain: Settled, choices: Choices) -> tuple[str 
     return None, choices.model_format
 
 
-def _server(chosen: Deployment) -> Choice | None:
-    if chosen.runtime is None:
+def _pin(plain: Settled, checked: Checked | None) -> Choice | None:
+    """The digest, in short, where the user gave a tag."""
+    reference = plain.source.reference if plain.source else None
+    if checked is None or checked.digest is None or reference is None or reference.digest is not None:
         return None
-    return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+    short = checked.digest[: checked.digest.index(":") + 1 + _SHORT]
+    why = f"what the tag {reference.tag or 'latest'} means now; with --image-check off it stays a tag"
+    return Choice("digest", short, why)
+
+
+def _as_written(choice: Choice, settled: Settled) -> Choice:
+    """A line of the table in the words of the runtime, where one that KServe ships calls things otherwise."""
+    runtime = settled.runtime
+    if runtime is None or not runtime.shipped:
+        return choice
+    if choice.field != "model-format" or not choice.value:
+        return replace(choice, field=spelled_args((choice.field,), runtime)[0])
+    written = ":".join(filter(None, settled.format))
+    if written == choice.value:
+        return choice
+    return replace(choice, value=written, reason=f"{choice.reason}; {runtime.name} calls {choice.value} so")
+
+
+def _server(wanted: Deployment, chosen: Deployment, settled: Settled) -> Choice | None:
+    """The runtime, where we took one that KServe ships."""
+    runtime = settled.runtime
+    if chosen.runtime is not None:
+        return Choice("runtime", chosen.runtime, f"takes files that are laid out so, as {chosen.model_format}")
+    if runtime is None or not runtime.shipped or wanted.runtime is not None:
+        return None
+    return Choice("runtime", runtime.name, f"what KServe {settled.cluster.release} ships for {settled.format[0]}")
+
+
+def _deadline(wanted: Deployment, checked: Checked | None, settled: Settled) -> Choice | None:
+    if not settled.progress_deadline or wanted.progress_deadline is not None or not checked or checked.size is None:
+        return None
+    why = f"to load {checked.size / 1e9:,.1f} GB at 50 MB/s, twice the time; half an hour at the least"
+    return Choice("progress-deadline", settled.progress_deadline, why)
 
 
 def _nodes(wanted: Deployment, checked: Checked | None) -> Choice | None:
     if checked is None or checked.unchecked or wanted.arch is not None:
         return None
-    return Choice("arch", ARCH, "what the nodes are taken to be; --arch names another")
+    return Choice("arch", ARCH, "what the nodes are taken to be")
 
 
-def _device(wanted: Deployment) -> str:
-    """The resource of the devices that the user asks for: by its name, or as a MIG slice among the amounts."""
-    amounts = {**(wanted.requests or {}), **(wanted.limits or {})}
-    return wanted.accelerator or next((name for name in amounts if "/mig-" in name), NVIDIA)
+def _meant(wanted: Deployment, plain: Settled) -> tuple[str, str]:
+    """The resource of the devices that `--gpu` or the runtime's file tells, and why, where nobody names one.
+
+    Both are empty where that is NVIDIA's, which is asked for anyway, or where a name is said.
+    """
+    if wanted.accelerator or devices_in(wanted):
+        return "", ""
+    word = (wanted.gpu or "").upper()
+    for maker, device in _MAKERS.items():
+        if re.search(rf"\b{maker}\d", word):
+            return device, f"{wanted.gpu} is {device}"
+    made_for = plain.runtime.accelerators if plain.runtime else ()
+    if not made_for or any(name.startswith("nvidia.com/") for name in made_for):
+        return "", ""
+    return made_for[0], f"the runtime is made for {made_for[0]}"
+
+
+def _with_device(
+    wanted: Deployment, plain: Settled, choices: Choices
+) -> tuple[Deployment, Choice | None, tuple[str, ...]]:
+    """The deployment with the resource of its devices, the line for the table, and what is wrong with those it says."""
+    device, why = _meant(wanted, plain)
+    if device and choices.gpu_count:
+        limits = {**(wanted.limits or {}), device: str(choices.gpu_count)}
+        made = Choice("limits", f"{device}={choices.gpu_count}", why)
+        return msgspec.structs.replace(wanted, limits=limits), made, ()
+    if device and (count := wanted.gpu_count):
+        return wanted, None, (f"--gpu-count asks for {NVIDIA}, and {why}: add --limits {device}={count}",)
+    return wanted, None, ()
 
 
 def _gpu_count(wanted: Deployment) -> int | None:
     """How many devices the user says, by count or by amounts."""
     if wanted.gpu_count is not None:
         return wanted.gpu_count
-    name = _device(wanted)
+    name = device_of(wanted)
     for amounts in (wanted.limits, wanted.requests):
         if (text := (amounts or {}).get(name, "")).isdecimal():
             return int(text)
@@ -222,22 +323,14 @@ def _vllm(wanted: Deployment, plain: Settled) -> Version | None:
     return None
 
 
-def _one_gpu(wanted: Deployment, checked: Checked | None, choices: Choices) -> int | None:
-    """One device where vLLM serves the model, or a GPU was named, and nobody says how many."""
-    if _gpu_count(wanted) is not None or wanted.accelerator or wanted.hardware_profile:
-        return None
-    name = (choices.model_format or "").partition(":")[0].lower()
-    is_known = checked is not None and checked.facts is not None and name in BY_VLLM
-    return 1 if is_known or wanted.gpu else None
-
-
 def _warnings(wanted: Deployment, plain: Settled, checked: Checked | None) -> tuple[str, ...]:
     if checked is None:
         return ()
     if checked.unchecked:
         fits = f", and whether it fits on {wanted.gpu} neither" if wanted.gpu else ""
+        what = "the image" if checked.name in checked.unchecked else checked.name
         return (
-            f"whether KServe will take {checked.name} is not checked{fits}: {checked.unchecked}; it is written as it "
+            f"whether KServe will take {what} is not checked{fits}: {checked.unchecked}; it is written as it "
             "was given, and nothing was chosen by the model",
         )
     told = (Severity.ERROR, Severity.WARNING, Severity.UNCHECKED)

@@ -77,7 +77,7 @@ def test_a_good_image(registry: Registry) -> None:
         ),
         (
             "notes.txt",
-            ["model: no model is there", "served by: not known; what serves it can't be told from its files"],
+            ["model: no model is there", "served by: not known; there are no weights that we know"],
         ),
     ],
 )
@@ -309,6 +309,26 @@ def test_no_more_of_a_compressed_layer_is_read_than_its_beginning(registry: Regi
 def test_a_base_is_read_whole_for_its_shell(registry: Registry) -> None:
     noise = Random(1).randbytes(DEPTH + 1_000_000)
     base = gzip.compress(tar(file("usr/lib/noise", noise), file("bin/sh"), file("bin/ln"), file("bin/sleep")), 0)
+    assert not check(publish(registry, (media.OCI_LAYER_GZIP, base), MODEL)).failures
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["first", "behind the base's files"])
+def test_a_small_layer_with_the_model_is_no_base(registry: Registry, at: int) -> None:
+    noise = Random(1).randbytes(DEPTH + 20_000_000)
+    members = [file("models/noise", noise), file("bin/late")]
+    members.insert(at, file("etc/passwd"))
+    layer = gzip.compress(tar(*members), 0)
+    place = publish(registry, (media.OCI_LAYER_GZIP, layer), SHELL)
+    done = check(place)
+    assert "partly" in [each.rule for each in done.findings if each.severity == "not checked"]
+    assert DEPTH < done.received < DEPTH + 3 * 1024**2
+    assert check(place, full=True).received > len(layer)
+
+
+def test_an_empty_folder_for_the_model_makes_no_base_another_thing(registry: Registry) -> None:
+    noise = Random(1).randbytes(DEPTH + 1_000_000)
+    shell = [file("bin/sh"), file("bin/ln"), file("bin/sleep")]
+    base = gzip.compress(tar(folder("models"), file("usr/lib/noise", noise), *shell), 0)
     assert not check(publish(registry, (media.OCI_LAYER_GZIP, base), MODEL)).failures
 
 

@@ -64,6 +64,13 @@ def test_an_entrypoint_that_runs_its_arguments_is_let_be(registry: Registry, tmp
         assert findings(tmp_path, service(uri=f"oci://{place}")) == {}
 
 
+def test_a_tag_that_stays_as_it_is_is_looked_at(registry: Registry, tmp_path: Path) -> None:
+    place = publish(registry, MODEL, tag="asleep", entrypoint=("/bin/link-model-and-wait",))
+    found = findings(tmp_path, service(uri=f"oci://{place}"))["image-refused"]
+    assert "waits for ever" in found["message"]
+    assert found["fix"].startswith("name it by its digest")
+
+
 def test_what_check_warns_of_is_a_warning(registry: Registry, tmp_path: Path) -> None:
     below = tar(folder("models"), file("models/one/config.json", CONFIG), file("models/one/model.safetensors", WEIGHTS))
     found = findings(tmp_path, service(uri=f"oci://{publish(registry, SHELL, below, tag='latest')}"))

@@ -74,6 +74,31 @@ def test_it_does_not_fit(model: Path) -> None:
     assert "It doesn't fit on 2 × 24GiB (--tensor-parallel-size 2), and no more of the 3 can share it." in several.out
 
 
+def test_how_many_would_do_is_told(model: Path) -> None:
+    done = modelcar("fit", model, "--gpu", "T4", "--context", "8192")
+    assert "\nOn 2 of them it would: --count 2.\n" in done.out
+    assert "It fits on 2 × T4" in modelcar("fit", model, "--gpu", "T4", "--context", "8192", "--count", "2").out
+    assert "\nNor would 16 of them do.\n" in modelcar("fit", model, "--gpu", "1GiB").out
+    for flags in (("--gpu", "1g.5gb"), ("--gpu", "H100"), ("--gpu", "1GiB", "--count", "16")):
+        assert "of them" not in modelcar("fit", model, *flags).out
+
+
+def test_bfloat16_on_a_gpu_without_it_is_told(model: Path) -> None:
+    note = "the weights are bfloat16, which T4 lacks: vLLM needs --dtype=half, as render writes it"
+    assert f"note: {note}\n" in modelcar("fit", model, "--gpu", "T4").out
+    assert note in answer(model, "--gpu", "T4")["notes"]
+    assert "--dtype" not in modelcar("fit", model, "--gpu", "A10").out
+
+
+def test_more_tokens_than_the_model_has_do_not_fit(model: Path) -> None:
+    done = modelcar("fit", model, "--gpu", "H100", "--context", "200000")
+    assert "\nThe memory of 1 × H100 would do, and vLLM refuses so many tokens.\n" in done.out
+    assert "It fits" not in done.out
+    assert "The longest context for one sequence is 131,072 tokens" in done.out
+    assert "note: 200,000 tokens are more than the model's 131,072: vLLM refuses that" in done.out
+    assert "then it fits" not in done.out
+
+
 @pytest.mark.parametrize(
     ("context", "count", "says"),
     [
@@ -238,3 +263,21 @@ def test_a_damaged_model(tmp_path: Path, damage: str) -> None:
     done = modelcar("fit", folder)
     assert done.code == 5
     assert done.error.startswith(f"{folder}: {'config.json' if damage == 'no JSON' else 'model.safetensors'} ")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_the_exit_code_is_about_what_was_asked(model: Path, tmp_path: Path, format: str) -> None:
+    def code(path: Path, *args: str) -> int:
+        done = modelcar("fit", path, *args, "--format", format)
+        assert (done.err == "") is bool(done.out)
+        return done.code
+
+    assert code(model, "--gpu", "H100", "--exit-code") == 0
+    assert code(model, "--gpu", "L4") == 0
+    assert code(model, "--gpu", "L4", "--exit-code") == 1  # at its own length, and it does at a shorter one
+    assert code(model, "--gpu", "L4", "--context", "4096", "--exit-code") == 0
+    assert code(model, "--gpu", "H100", "--sequences", "400", "--context", "32768", "--exit-code") == 1
+    assert code(model, "--exit-code") == 2
+    config = {"architectures": ["WhateverForCausalLM"], "model_type": "whatever"}
+    unknown = write_checkpoint(tmp_path / "unknown", config, decoder())
+    assert (code(unknown, "--gpu", "H100"), code(unknown, "--gpu", "H100", "--exit-code")) == (0, 1)

@@ -60,6 +60,27 @@ def test_a_saved_call_is_the_same_call_and_flags_win(tmp_path: Path) -> None:
     assert "networking.kserve.io/visibility" not in service["metadata"]["labels"]
 
 
+def test_save_replaces_only_what_it_wrote(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.yaml"
+    call("--save", file, "--replicas", "2")
+    call("--save", file, "--replicas", "3")
+    assert "replicas: 3" in file.read_text()
+    more = file.read_text() + "---\nmodel: quay.io/acme/other:1\nname: other\n"
+    for content, said in (
+        ("name: mine\n---\nname: other\n", "is there, and --save didn't write it; name another file"),
+        ("apiVersion: v1\nkind: Secret\n", "is there, and --save didn't write it"),
+        (more, "holds 2 deployments, and 1 would take their place"),
+    ):
+        file.write_text(content)
+        done = modelcar(*CALL, "--save", file)
+        assert (done.code, done.out, file.read_text()) == (6, "", content)
+        assert f"--save: {file} {said}" in done.error
+        call("--save", file, "--force")
+        assert "quay.io/acme/granite" in file.read_text()
+    file.write_text("")
+    call("--save", file)
+
+
 def test_numbers_in_a_file_stay_what_was_written(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(
@@ -106,6 +127,7 @@ def test_several_deployments_in_one_file(tmp_path: Path) -> None:
         ("name: a\r\nreplicas: 1\r\nname: b\r\n", "line 3, column 1: name is there twice", 2),
         (BOMB, "more than 200,000 values", 6),
         ("apiVersion: v1\nkind: Pod\n", "holds objects of Kubernetes", 2),
+        ("name: a\n---\nreplicas: yes\n", "document 2: replicas: a whole number from 1 to 99, not yes", 2),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, content: str, said: str, code: int) -> None:

@@ -54,3 +54,9 @@ def test_sizes_and_counts() -> None:
         "810 GB",
     ]
     assert [show.count(n, "file") for n in (0, 1, 2, 2000)] == ["0 files", "1 file", "2 files", "2,000 files"]
+
+
+def test_few_parameters_are_counted() -> None:
+    assert [show.parameters(count) for count in (340, 49_999, 61_000, 268_098_176, 2_530_000_000)] == [
+        "340", "49,999", "0.1 M", "268.1 M", "2.53 B"
+    ]  # fmt: skip

@@ -11,6 +11,7 @@ import click
 
 from modelcar.cli import show
 from modelcar.cli.options import access_options, folders, gguf_file, make_access, of_platform, text_or_json
+from modelcar.errors import UsageError
 
 if TYPE_CHECKING:
     from modelcar.look import Looked
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="As vLLM's; auto is 16 bits, or FP8 where the checkpoint asks for it.",
 )
+@click.option("--exit-code", is_flag=True, help="End with 1 where it doesn't fit, or that can't be told; needs --gpu.")
 @gguf_file
 @of_platform
 @text_or_json
@@ -55,28 +57,34 @@ def fit(
     context: int | None,
     sequences: int,
     kv_cache_dtype: str,
+    exit_code: bool,
     file: str | None,
     platform: str | None,
     format: str,
     ca_file: Path | None,
     plain_http: bool,
     authfile: Path | None,
-) -> None:
+) -> int:
     """Show how much memory it takes to serve a model with vLLM, and whether GPUs have it.
 
     Looks at an image or, before there is one, at a source: headers and configuration only, no weights. Weights and
     KV cache are what vLLM will take; lines that begin with ~ are estimates of what it measures at its start.
 
+    The exit code is 0 also where the model doesn't fit, unless --exit-code is given.
+
     \b
     Examples:
       modelcar fit quay.io/acme/granite:3.1-2b --gpu L4
       modelcar fit hf://meta-llama/Llama-3.1-70B-Instruct --gpu H100 --count 4 --context 32768 --sequences 16
+      modelcar fit quay.io/acme/granite:3.1-2b --gpu 24GiB --exit-code
     """
     from modelcar.look import look
     from modelcar.model.fit import Wish
     from modelcar.model.fit import fit as reckon
     from modelcar.model.gpus import parse_gpu
 
+    if exit_code and gpu is None:
+        raise UsageError("--exit-code: nothing fits or doesn't without a GPU", "add --gpu")
     wish = Wish(parse_gpu(gpu) if gpu else None, count, context, sequences, kv_cache_dtype)
     looked = look(model, file=file, platform=platform, access=make_access(ca_file, plain_http, authfile))
     result = reckon(looked.facts, wish)
@@ -84,6 +92,7 @@ def fit(
         show.as_json(_as_dict(looked, result, context))
     else:
         click.echo("\n".join(_text(looked, result)))
+    return int(exit_code and not result.placement.fits)
 
 
 def _text(looked: Looked, result: Fit) -> list[str]:
@@ -98,9 +107,36 @@ def _text(looked: Looked, result: Fit) -> list[str]:
     rows.append(("together", show.size(placement.needed), more + _budget(result)))
     per_gpu = f"EACH OF {placement.tensor_parallel}" if placement.tensor_parallel > 1 else "MEMORY"
     lines += [show.table(("ON THE GPU", per_gpu, "WHAT IT IS"), rows, right=(1,)), ""]
-    lines += _answer(result)
-    notes = (*result.notes, *_with_some_aside(result, _careful(looked, result)))
+    lines += [*_answer(looked, result), *_enough(looked, result)]
+    notes = (*_notes(looked, result), *_with_some_aside(looked, result))
     return lines + [f"note: {show.name(note)}" for note in notes]
+
+
+def _notes(looked: Looked, result: Fit) -> list[str]:
+    from modelcar.model.fit import wants_half
+
+    gpu, notes = result.wish.gpu, list(result.notes)
+    if gpu is not None and wants_half(looked.facts, gpu):
+        notes.append(f"the weights are bfloat16, which {gpu.name} lacks: vLLM needs --dtype=half, as render writes it")
+    return notes
+
+
+def _enough(looked: Looked, result: Fit) -> Iterator[str]:
+    """How many of the GPUs would do, where those at hand don't."""
+    from modelcar.kserve.defaults import MOST_GPUS
+    from modelcar.model.fit import fit as reckon
+    from modelcar.model.fit import longer_than_the_model
+
+    wish = result.wish
+    if longer_than_the_model(looked.facts, wish.context):
+        return
+    if wish.gpu is None or wish.gpu.is_slice or wish.count >= MOST_GPUS or result.placement.fits is not False:
+        return
+    more = reckon(looked.facts, replace(wish, count=MOST_GPUS)).placement
+    if more.fits:
+        yield f"On {more.tensor_parallel} of them it would: --count {more.tensor_parallel}."
+    else:
+        yield f"Nor would {MOST_GPUS} of them do."
 
 
 def _careful(looked: Looked, result: Fit) -> Fit | None:
@@ -112,11 +148,15 @@ def _careful(looked: Looked, result: Fit) -> Fit | None:
     return reckon(looked.facts, replace(result.wish, gpu=with_some_aside(gpu))) if gpu else None
 
 
-def _with_some_aside(result: Fit, careful: Fit | None) -> Iterator[str]:
+def _with_some_aside(looked: Looked, result: Fit) -> Iterator[str]:
     """What `modelcar render` would say."""
     from modelcar.kserve.defaults import ASIDE
+    from modelcar.model.fit import longer_than_the_model
 
+    careful = _careful(looked, result)
     if careful is None or result.wish.gpu is None or not result.placement.fits:
+        return
+    if longer_than_the_model(looked.facts, result.wish.context):
         return
     then, parallel = careful.placement, careful.placement.tensor_parallel
     verdict = "then it fits, too"
@@ -163,7 +203,9 @@ def _budget(result: Fit) -> str:
     return f"of {show.size(budget)}, which are {UTILIZATION} of the {gpu.name}'s {show.size(gpu.memory)}"
 
 
-def _answer(result: Fit) -> list[str]:
+def _answer(looked: Looked, result: Fit) -> list[str]:
+    from modelcar.model.fit import longer_than_the_model
+
     wish, placement = result.wish, result.placement
     if wish.gpu is None:
         return ["Name a GPU to see whether it fits: --gpu H100, or --gpu 24GiB."]
@@ -172,7 +214,9 @@ def _answer(result: Fit) -> list[str]:
         gpus += f" (--tensor-parallel-size {placement.tensor_parallel})"
     if placement.fits is None:
         return [f"What is known fits on {gpus}; whether the rest does can't be told."]
-    if placement.fits:
+    if placement.fits and longer_than_the_model(looked.facts, wish.context):
+        lines = [f"The memory of {gpus} would do, and vLLM refuses so many tokens."]
+    elif placement.fits:
         lines = [f"It fits on {gpus}."]
     elif wish.count == placement.tensor_parallel:
         lines = [f"It doesn't fit on {gpus}."]
@@ -225,7 +269,7 @@ def _as_dict(looked: Looked, result: Fit, context: int | None) -> dict[str, Any]
         **_placement(result.placement),
         "with_aside": _aside(careful.placement) if (careful := _careful(looked, result)) else None,
         "tried": [_placement(placement) for placement in result.tried],
-        "notes": list(result.notes),
+        "notes": _notes(looked, result),
         "rules": f"vLLM {_rules()}",
     }
 

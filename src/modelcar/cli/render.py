@@ -13,9 +13,10 @@ import click
 from modelcar.cli import show
 from modelcar.cli.options import Pair, access_options, make_access
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.form import FIELDS, Field, Kind
+from modelcar.kserve.form import BY_NAME, FIELDS, Field, Kind
 
 if TYPE_CHECKING:
+    from modelcar.kserve.choices import Choice
     from modelcar.kserve.deployment import Deployment
     from modelcar.kserve.secrets import SecretValues
     from modelcar.kserve.settle import Settled
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _SHORT = {"namespace": "-n"}
 _OTHERS = "Files and output"
+_SAVED = "For modelcar render -f; --schema prints its schema."
 _FLAGS = tuple(field for field in FIELDS if field.name != "model")
 
 
@@ -99,7 +101,8 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
 @click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what was said, less all that is secret, to a file for -f.",
+    help="Write what was said, less all that is secret, to a file for -f. Replaces one that --save wrote, others with "
+    "--force only.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print the objects.")
 @click.option(
@@ -109,7 +112,8 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, value: bo
     show_default=True,
     help="How the image is looked at before: with warn, a registry that can't be asked from here is no refusal.",
 )
-@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no table and no notes, and of stderr only what may be wrong.")
+@click.option("--force", is_flag=True, help="Go on with a model that can't fit on the GPUs, or is nothing for vLLM.")
 @click.option("--with-secrets", is_flag=True, help="Write pull secrets and S3 keys too, and not only their names.")
 @click.option(
     "--pull-secret-file",
@@ -137,6 +141,7 @@ def render(
     save: Path | None,
     output: str,
     image_check: str,
+    quiet: bool,
     force: bool,
     with_secrets: bool,
     pull_secret_file: Path | None,
@@ -150,7 +155,7 @@ def render(
 
     MODEL is REF, oci://REF, or another URI that KServe loads from. An image is looked at first, as modelcar check does:
     the objects name its digest, and what the model needs is chosen by it. The objects go to stdout, in the order in
-    which they must be applied, and are the same from run to run; what was chosen and what to know goes to stderr.
+    which they must be applied, and are the same from run to run; what was chosen, why, and what to know goes to stderr.
 
     \b
     Examples:
@@ -169,6 +174,9 @@ def render(
         return _secrets(settled, pull_secret_file, s3_credentials_file, authfile)
 
     wanted = _deployments(files, _said(model, values))
+    if save is not None and not force:
+        _check_own(save, len(wanted))
+    gone: dict[str, str] = {}  # registries that don't answer are waited for once
     done = [
         prepare(
             one,
@@ -176,6 +184,7 @@ def render(
             force=force,
             access=access,
             secrets=values_of if with_secrets else None,
+            gone=gone,
         )
         for one in wanted
     ]
@@ -184,19 +193,31 @@ def render(
     if save is not None:
         _save(save, wanted)
     for one in done:
-        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "")
+        _tell(one, f"{one.rendered.settled.name}: " if len(done) > 1 else "", quiet)
     click.echo(text, nl=False)
 
 
-def _tell(done: Prepared, prefix: str) -> None:
+def _tell(done: Prepared, prefix: str, quiet: bool) -> None:
     """What was chosen, and what to know, on stderr."""
-    rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in done.choices.made]
-    if done.choices.args or done.was_seen:
+    made = done.choices.made if done.choices.args or done.was_seen else ()
+    if made and not quiet:
+        rows = [(choice.field, show.name(choice.value) or "-", show.name(choice.reason)) for choice in made]
         click.echo(show.table((f"{prefix}CHOSEN".upper(), "VALUE", "WHY"), rows), err=True)
     for warning in done.warnings:
         click.echo(f"warning: {prefix}{show.name(warning)}", err=True)
-    for note in done.notes:
+    for note in (*done.notes, *_overriding(made)) if not quiet else ():
         click.echo(f"note: {prefix}{show.name(note)}", err=True)
+
+
+def _overriding(made: Sequence[Choice]) -> list[str]:
+    """How to choose otherwise, with an example of what is there."""
+    ours = [choice for choice in made if not choice.overridden]
+    flags = [
+        f"--{one.field} {one.value}" for one in ours if one.value and one.field in BY_NAME and one.field != "model"
+    ]
+    args = [f"--args={one.field}{one.value and '='}{one.value}" for one in ours if one.field.startswith("--")]
+    ways = [f"by its flag ({flags[:2][-1]})" if flags else "", f"an argument by --args ({args[-1]})" if args else ""]
+    return [f"each choice can be overridden: {', '.join(filter(None, ways))}"] if any(ways) else []
 
 
 def _said(model: str | None, values: dict[str, Any]) -> dict[str, Any]:
@@ -219,16 +240,18 @@ def _deployments(files: Sequence[Path], said: dict[str, Any]) -> list[Deployment
         return [flags]
     wanted = []
     for path in files:
-        for document in _documents(path):
+        documents = _documents(path)
+        for number, document in enumerate(documents, 1):
+            where = f"{path}, document {number}" if len(documents) > 1 else str(path)
             if not isinstance(document, dict):
                 raise UsageError(
-                    f"-f {path} holds no fields of a deployment", "a key for each flag, as `name: granite`"
+                    f"-f {where} holds no fields of a deployment", "a key for each flag, as `name: granite`"
                 )
             if "apiVersion" in document:
                 raise UsageError(
-                    f"-f {path} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
+                    f"-f {where} holds objects of Kubernetes, and no deployment", "it takes what --save writes"
                 )
-            wanted.append(merged(flags, deployment_from(document, str(path))))
+            wanted.append(merged(flags, deployment_from(document, where)))
     if not wanted:
         raise UsageError(f"-f {files[0]} is empty")
     return wanted
@@ -274,10 +297,30 @@ def _docker_config(settled: Settled, authfile: Path | None) -> str:
     return docker_config_for(reference.registry, found.user, found.secret)
 
 
+def _check_own(path: Path, count: int) -> None:
+    """Check that a file to save in is one that `_save` wrote, and that nobody put more deployments into.
+
+    Raises:
+        Refused: It holds what would be lost.
+    """
+    from modelcar.kserve.read import LARGEST, parse_documents
+
+    if not path.is_file():
+        return
+    with path.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    hint = "name another file, or add --force to replace it"
+    if content.strip() and not content.startswith(f"# {_SAVED}".encode()):
+        raise Refused(f"--save: {path} is there, and --save didn't write it", hint)
+    found = len(parse_documents(content, f"--save: {path}"))
+    if found > count:
+        raise Refused(f"--save: {path} holds {found} deployments, and {count} would take their place", hint)
+
+
 def _save(path: Path, wanted: Sequence[Deployment]) -> None:
     from modelcar.cli.files import replace_file
     from modelcar.kserve.deployment import as_values
     from modelcar.kserve.write import as_yaml
 
-    text = as_yaml([as_values(one) for one in wanted], comment="For modelcar render -f; --schema prints its schema.")
+    text = as_yaml([as_values(one) for one in wanted], comment=_SAVED)
     replace_file(path, text.encode(), 0o644)

@@ -36,6 +36,8 @@ def all_layers(number: int) -> str:
 
 def parameters(count: int) -> str:
     """Parameters as people give them."""
+    if count < 50_000:
+        return f"{count:,}"
     return f"{count / 1e9:,.2f} B" if count >= 1e9 else f"{count / 1e6:,.1f} M"
 
 

@@ -143,6 +143,11 @@ class StreamInput:
         """See `TarInput`."""
         return self._wanted
 
+    def end_after(self, depth: int) -> None:
+        """Read no more than so many stored bytes of a layer that was opened with a larger depth: `TooDeep` then."""
+        if isinstance(self._reader, _ShallowReader):
+            self._reader.end_after(depth)
+
     def close(self) -> None:
         """See `TarInput`."""
         self._reader.close()
@@ -260,15 +265,19 @@ class _ShallowReader:
 
     def __init__(self, reader: Reader, depth: int) -> None:
         self._reader = reader
-        self._depth = self._left = depth
+        self._depth = depth
+        self._count = 0
 
     def read(self, size: int, /) -> bytes:
         """See `Reader`."""
-        piece = self._reader.read(min(size, max(1, self._left)))
-        self._left -= len(piece)
-        if self._left < 0:
+        piece = self._reader.read(min(size, max(1, self._depth - self._count)))
+        self._count += len(piece)
+        if self._count > self._depth:
             raise TooDeep(f"only {self._depth:,} bytes of the layer were read")
         return piece
+
+    def end_after(self, depth: int) -> None:
+        self._depth = min(self._depth, depth)
 
     def close(self) -> None:
         """See `Reader`."""

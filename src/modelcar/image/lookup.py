@@ -11,9 +11,9 @@ from modelcar.errors import ContentMismatch, NotFound, Refused
 from modelcar.events import Listener, Warned, ignore
 from modelcar.http import PIECE
 from modelcar.image.beginnings import Beginnings
-from modelcar.image.blobfile import open_stream
+from modelcar.image.blobfile import StreamInput, open_stream
 from modelcar.image.head import ImageHead
-from modelcar.image.tree import ImageFile, ImageTree, LayerFiles, read_layer, stub, walk, with_layers
+from modelcar.image.tree import ImageFile, ImageTree, Keep, LayerFiles, read_layer, stub, walk, with_layers
 from modelcar.oci import Descriptor, media
 from modelcar.retry import Patience
 
@@ -89,7 +89,8 @@ class ImageFiles:
         """All that the image holds, as annotations say it where they do; the size of such a file is -1 until `find`.
 
         Layers of which not all was read say so, and those that are no tar. A layer that may be of a base is read whole
-        up to `LARGEST_BASE`, whatever `depth` is. Raises as `read_tree`.
+        up to `LARGEST_BASE`, whatever `depth` is, until a file of the model shows that it is of none. Raises as
+        `read_tree`.
         """
         layers = self.head.manifest.layers
         with self._lock:
@@ -100,7 +101,7 @@ class ImageFiles:
             unknown = [n for n in range(len(layers)) if n not in self._read and n not in self._stubs]
             bases = [number for number in _leading_bases(layers) if number in unknown]
             if bases:
-                self._read |= self._look_into(bases, LARGEST_BASE)
+                self._read |= self._look_into(bases, LARGEST_BASE, self._keep and self._keep_of_base)
             self._walk([number for number in unknown if number not in bases])
             return self._above(0)
 
@@ -193,12 +194,17 @@ class ImageFiles:
             layer = self.head.manifest.layers[numbers[0]]
             self._read[numbers[0]] = read_layer(self._store, layer, numbers[0], self._depth, self._keep)
         elif numbers:
-            self._read |= self._look_into(numbers, self._depth)
+            self._read |= self._look_into(numbers, self._depth, self._keep)
         for number in numbers:
             self._stubs.pop(number, None)
 
-    def _look_into(self, numbers: list[int], depth: int | None) -> dict[int, LayerFiles]:
-        return walk(self.head, numbers, self._patience, self._listener, depth, self._keep)
+    def _look_into(self, numbers: list[int], depth: int | None, keep: Keep | None) -> dict[int, LayerFiles]:
+        return walk(self.head, numbers, self._patience, self._listener, depth, keep)
+
+    def _keep_of_base(self, file: ImageFile, opened: StreamInput) -> None:
+        if file.path.startswith(MODELS) and self._depth is not None:
+            opened.end_after(self._depth)
+        self._beginnings.take(file, opened)
 
     def _above(self, lowest: int) -> ImageTree:
         """The tree of the layers from one on."""

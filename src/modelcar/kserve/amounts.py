@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from modelcar.errors import UsageError
 from modelcar.kserve.deployment import Deployment
-from modelcar.kserve.names import is_qualified_name
+from modelcar.kserve.names import ACCELERATOR, is_qualified_name
 from modelcar.kserve.quantity import parse_quantity
 from modelcar.kserve.runtimes import NVIDIA
 from modelcar.kserve.versions import Flavor
@@ -39,11 +39,12 @@ def resources_of(deployment: Deployment, flavor: Flavor) -> dict[str, Amounts]:
     requests, limits = (dict(part) for part in _base(deployment, flavor))
     asked = _checked("requests", deployment.requests or {})
     allowed = _checked("limits", deployment.limits or {})
+    device, said = device_of(deployment), deployment.gpu_count
+    for given in (asked, allowed):
+        if said is not None and device in given and parse_quantity(given[device], device) != Decimal(said):
+            raise UsageError(f"--gpu-count: {said} {device}, and --requests or --limits say {given[device]}")
     for name, count in accelerators(deployment).items():
-        for part, given in ((requests, asked), (limits, allowed)):
-            if name in given and parse_quantity(given[name], name) != Decimal(count):
-                raise UsageError(f"--gpu-count: {count} {name}, and --requests or --limits say {given[name]}")
-            part[name] = count
+        requests[name] = limits[name] = count
     for name in {**asked, **allowed}:
         request, limit = asked.get(name), allowed.get(name)
         if name not in _OWN:
@@ -75,15 +76,29 @@ def _in_order(part: Amounts) -> Amounts:
     return dict(sorted(part.items(), key=lambda one: (one[0] not in _OWN, one[0])))
 
 
+def devices_in(deployment: Deployment) -> list[str]:
+    """The resources among the amounts that are devices to serve on."""
+    amounts = {**(deployment.limits or {}), **(deployment.requests or {})}
+    return [name for name in amounts if ACCELERATOR.fullmatch(name)]
+
+
+def device_of(deployment: Deployment) -> str:
+    """The resource of a server's devices: that of `--accelerator`, else of the amounts, else NVIDIA's."""
+    return deployment.accelerator or next(iter(devices_in(deployment)), NVIDIA)
+
+
 def accelerators(deployment: Deployment) -> Amounts:
     """Resource and count of what a user asked for by `--accelerator` and `--gpu-count`; a count of none is nothing.
 
     Raises:
-        UsageError: The accelerator's name is none of a resource.
+        UsageError: The accelerator's name is none of a resource, or the amounts name another one.
     """
-    name = deployment.accelerator or NVIDIA
+    name = device_of(deployment)
     if "/" not in name or not is_qualified_name(name):
         raise UsageError(f"--accelerator: {name!r} is no resource of a device", "write it as nvidia.com/gpu")
+    others = [one for one in devices_in(deployment) if one != name]
+    if deployment.accelerator and others:
+        raise UsageError(f"--accelerator: {name}, and --requests or --limits say {others[0]}", "leave one of them out")
     count = deployment.gpu_count
     if count is None:
         count = 1 if deployment.accelerator and name not in {**(deployment.limits or {})} else 0

@@ -7,7 +7,7 @@ KSERVE.md, sections 1.1 to 1.5.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelcar.kserve import modes
@@ -19,6 +19,15 @@ MOST_LAYERS = 127
 
 REFUSED = frozenset({"no-models", "architecture"})
 """Rules after which nobody should deploy the image, wherever it was looked at from."""
+
+PARTLY = "partly"
+"""The rule that says what was not looked at."""
+
+OF_TAGS = frozenset({"sleep-in-tag", "latest"})
+"""Rules of which nothing is left where the digest is written in place of the tag."""
+
+_WAITS_AT = "sleep"
+"""A word in its arguments at which `modelcar-base-image` waits for ever (KSERVE.md 1.5)."""
 
 _SHOWN = 3
 
@@ -76,13 +85,14 @@ class Seen:
         platforms: What the image is for.
         is_pinned: Whether it was named by its digest.
         tag: By which it was named.
-        name: As it was named, for `modelcar-base-image`, which looks for a word in it.
+        name: As KServe is told it, for `modelcar-base-image`, which looks for a word in it.
         unreadable: Files and folders of the model that only some users may read, by path.
         for_root_group: Those that a user of the group 0 may read, which is what OpenShift gives.
         leading_out: Symbolic links of the model to what a runtime has not.
         folder: Where below `/models` the model is.
         partly_seen: For each layer of which not all was read, why.
         no_model: Why no model was found, or it can't be read; empty where it can.
+        is_without_weights: Whether no file is one of a model's that we know.
     """
 
     traits: modes.Traits
@@ -97,6 +107,7 @@ class Seen:
     folder: str = ""
     partly_seen: tuple[str, ...] = field(default=(), repr=False)
     no_model: str = ""
+    is_without_weights: bool = False
 
 
 def findings(seen: Seen) -> tuple[Finding, ...]:
@@ -114,19 +125,29 @@ def _modes(seen: Seen) -> Iterator[Finding]:
     found = modes.findings(traits)
     if traits.has_models is False:
         yield Finding("no-models", Severity.ERROR, None, found[0].reason, found[0].fix)
-        return
+        # What else would be wrong with the next image that is built like this one.
+        found = tuple(one for one in modes.findings(replace(traits, has_models=True)) if not one.works)
     severities = {True: Severity.OK, False: Severity.ERROR, None: Severity.UNCHECKED}
-    if traits.is_for_one_model and "sleep" in seen.name:
-        yield Finding(
-            "sleep-in-name",
-            Severity.ERROR,
-            Scheme.MODELCAR,
-            "modelcar-base-image waits for ever where it reads the word sleep, and KServe's init container tells it "
-            "the image's name",
-            "name the image otherwise, or build it on another base",
-        )
+    if traits.is_for_one_model and _WAITS_AT in seen.name:
+        yield _waiting(seen.name)
     for finding in found:
         yield Finding(f"{finding.mode}-mode", severities[finding.works], finding.scheme, finding.reason, finding.fix)
+
+
+def _waiting(name: str) -> Finding:
+    """Whether the word is in the tag only, or in what stays where the digest takes its place."""
+    folder, slash, last = name.partition("@")[0].rpartition("/")
+    where, rule, fix = "tag", "sleep-in-tag", "name it by its digest, as modelcar render does, or by another tag"
+    if _WAITS_AT in folder + slash + last.partition(":")[0]:
+        where, rule, fix = "name", "sleep-in-name", "name the image otherwise, or build it on another base"
+    return Finding(
+        rule,
+        Severity.ERROR,
+        Scheme.MODELCAR,
+        f"modelcar-base-image waits for ever where it reads the word {_WAITS_AT}, and KServe's init container tells it "
+        f"the image's {where}",
+        fix,
+    )
 
 
 def _architecture(seen: Seen) -> Iterator[Finding]:
@@ -144,7 +165,10 @@ def _model(seen: Seen) -> Iterator[Finding]:
     """KServe would mount it all the same, and its runtime then fails."""
     if seen.no_model:
         severity = Severity.UNCHECKED if seen.partly_seen else Severity.WARNING
-        fix = "" if seen.partly_seen else "compare it with its source: modelcar verify"
+        fix = "compare it with its source: modelcar verify"
+        if seen.is_without_weights:
+            fix = "put the weights and what belongs to them into /models, as modelcar build does"
+        fix = "" if seen.partly_seen else fix
         yield Finding("model", severity, None, f"the model in it can't be told: {seen.no_model}", fix)
 
 
@@ -216,7 +240,7 @@ def _others(seen: Seen) -> Iterator[Finding]:
             "name it by its digest, as modelcar render does",
         )
     for why in seen.partly_seen:
-        yield Finding("partly", Severity.UNCHECKED, None, why, "--full reads on")
+        yield Finding(PARTLY, Severity.UNCHECKED, None, why, "--full reads on")
 
 
 def _some(paths: Sequence[str]) -> str:

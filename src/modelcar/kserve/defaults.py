@@ -10,13 +10,25 @@ from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from modelcar.errors import Refused
-from modelcar.kserve.arguments import AUTO, CACHE, CONTEXT, DTYPE, PARSER, PIPELINE, TENSOR, TRUST, given_args
+from modelcar.errors import Refused, UsageError
+from modelcar.kserve.arguments import (
+    AUTO,
+    CACHE,
+    CONTEXT,
+    DTYPE,
+    OVERRIDES,
+    PARSER,
+    PIPELINE,
+    TENSOR,
+    TRUST,
+    given_args,
+    tokens_in,
+)
+from modelcar.kserve.choices import Choice, Choices, Wishes
 from modelcar.kserve.layouts import VLLM, Served, served
 from modelcar.kserve.tools import parser_for
-from modelcar.kserve.versions import Version
 from modelcar.model import Facts
-from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit
+from modelcar.model.fit import CACHE_WIDTHS, Fit, Placement, Wish, fit, longer_than_the_model, wants_half
 from modelcar.model.gpus import GIB, LARGEST, Gpu, parse_gpu
 from modelcar.model.kv import VLLM as RULES
 
@@ -32,85 +44,9 @@ USEFUL = 8192
 _STEP = 1024
 """What a chosen context is a multiple of."""
 
+_COUNT = "gpu-count"
+
 BY_VLLM = (VLLM.lower(), "huggingface")
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a user says.
-
-    Attributes:
-        gpu: What one device is, None where that wasn't said.
-        gpu_count: Devices; None leaves it to us.
-        context: Tokens of the longest sequence; None leaves it to us.
-        model_format: As `--model-format`.
-        taken: The format that a model is taken to have which nobody looked at: the runtime's. Empty where that is open.
-        args: For the runtime. What is among them is not chosen here.
-        tools: Whether clients may call tools.
-        trust_code: Whether Python code in the model may be run.
-        vllm: Version in the runtime, None where it isn't known.
-        force: Go on with what can't fit.
-    """
-
-    gpu: Gpu | None = None
-    gpu_count: int | None = None
-    context: int | None = None
-    model_format: str | None = None
-    taken: str = VLLM
-    args: tuple[str, ...] = ()
-    tools: bool = False
-    trust_code: bool = False
-    vllm: Version | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One line of the table: what is deployed, and why.
-
-    Attributes:
-        field: `model-format`, `gpu-count`, or an argument of vLLM.
-        value: What it is; empty where nothing is written.
-        reason: Why.
-        overridden: Whether it is the user's own.
-    """
-
-    field: str
-    value: str
-    reason: str
-    overridden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What was chosen.
-
-    Attributes:
-        served: What serves the model.
-        model_format: KServe's name of the format, `onnx:1` with its version; None where it can't be told.
-        gpu_count: Devices; None where the form's default or what the user said stands.
-        args: To add to those of the user.
-        made: A line for each choice.
-        notes: What to know besides.
-    """
-
-    served: Served
-    model_format: str | None
-    gpu_count: int | None = None
-    args: tuple[str, ...] = ()
-    made: tuple[Choice, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def gpu_of(name: str | None, resource: str | None = None) -> Gpu | None:
-    """The device that `--gpu` names, or else a MIG resource (`nvidia.com/mig-3g.40gb`); None where neither says it.
-
-    Raises:
-        UsageError: `name` is no GPU.
-    """
-    if name:
-        return parse_gpu(name)
-    return parse_gpu(resource) if resource and "/mig-" in resource.lower() else None
 
 
 def with_some_aside(gpu: Gpu) -> Gpu:
@@ -127,7 +63,8 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
         wishes: What the user says. It always stands.
 
     Raises:
-        Refused: The model can't fit: the numbers, and what would. Not with `force`.
+        Refused: The model can't fit: the numbers, and what would; or vLLM would refuse it. Not with `force`.
+        UsageError: Two wishes are against each other.
     """
     found = served(facts, paths)
     is_unseen = facts is None and not paths
@@ -136,7 +73,9 @@ def choose(facts: Facts | None, paths: Collection[str], wishes: Wishes) -> Choic
     notes = [found.hint] if found.hint and not wishes.model_format else []
     taken = wanted or (wishes.taken if is_unseen else "")
     if taken.partition(":")[0].lower() not in BY_VLLM:
-        return Choices(found, wanted, made=tuple(made), notes=tuple(notes))
+        is_open = wishes.accelerator and wishes.gpu_count is None and not wishes.profile
+        notes += _of_no_use(wishes, taken)
+        return Choices(found, wanted, 1 if is_open else None, made=tuple(made), notes=tuple(notes))
     plan = _Plan(facts, wishes)
     plan.decide()
     return Choices(
@@ -157,6 +96,13 @@ def _format(found: Served, wishes: Wishes, is_unseen: bool) -> Choice:
     return Choice("model-format", found.format, found.reason)
 
 
+def _of_no_use(wishes: Wishes, taken: str) -> list[str]:
+    """What was said of vLLM, where something else serves the model."""
+    flags = {"--context": wishes.context, "--tools": wishes.tools, TRUST: wishes.trust_code}
+    said = " and ".join(name for name, value in flags.items() if value)
+    return [f"nothing is written of {said}: vLLM doesn't serve {taken or 'this model'}"] if said else []
+
+
 @dataclass
 class _Plan:
     """The choices for vLLM, as they are made."""
@@ -170,6 +116,7 @@ class _Plan:
 
     def decide(self) -> None:
         self.given = given_args(self.wishes.args)
+        self._check_context()
         said = self._said
         if self.wishes.gpu and self.wishes.gpu.is_slice and said and said > 1:
             self._refuse(
@@ -178,16 +125,21 @@ class _Plan:
         shared = _number(self.given.get(TENSOR))
         if PIPELINE not in self.given and shared and said and shared != said:
             self.notes.append(f"{TENSOR} shares the model by {shared} GPUs, and a server has {said}")
+        if shared and self.wishes.profile:
+            self.notes.append(f"{TENSOR} shares the model by {shared} GPUs: the hardware profile must give as many")
         if PIPELINE in self.given:
+            self._count(None)
             self.notes.append(f"with {PIPELINE} neither GPUs nor context are chosen or checked")
         elif self.wishes.gpu is None or self.facts is None:
             self._without_gpu()
         else:
             self._with_gpu(self.facts, self.wishes.gpu)
+        if self.wishes.context is not None:
+            self._write(CONTEXT, str(self.wishes.context), "as you say")
         if self.facts is not None:
             self._dtype(self.facts)
-            self._code(self.facts)
-            self._tools(self.facts)
+        self._code()
+        self._tools()
         for name in (CONTEXT, TENSOR, DTYPE, TRUST, PARSER):
             if name in self.given:
                 self.made.append(Choice(name, self.given[name], "as you say", overridden=True))
@@ -200,16 +152,26 @@ class _Plan:
 
     # GPUs and context
 
+    def _check_context(self) -> None:
+        """What the user says of the context, against itself and the model.
+
+        Raises:
+            UsageError: `--context` and the arguments differ.
+            Refused: It is more than the model has.
+        """
+        said, argument = self.wishes.context, self.given.get(CONTEXT)
+        if said is not None and argument is not None and tokens_in(argument) != said:
+            raise UsageError(f"--context: {said} tokens, and --args say {CONTEXT}={argument}", "leave one of them out")
+        if self.facts is None or self.wishes.longer or any(name.startswith(OVERRIDES) for name in self.given):
+            return
+        if too_long := longer_than_the_model(self.facts, self._wanted):
+            own = self.facts.architecture.context if self.facts.architecture else None
+            self._refuse(f"{'--context' if said else CONTEXT}: {too_long}", f"take {own} at most")
+
     def _without_gpu(self) -> None:
         """Nothing that depends on memory is chosen."""
         count = self._said
-        if self.wishes.gpu_count is None:
-            self.gpu_count = count  # of vLLM's argument
-        weights = self.facts.weight_bytes if self.facts else None
-        check = "" if weights is None else "; with --gpu I check"
-        self.made.append(
-            Choice("gpu-count", str(1 if count is None else count), f"{_needs(self.facts)}{check}", count is not None)
-        )
+        self._count(count)
         if not count or count == 1:
             return
         shared = _most_shared(self.facts, count)
@@ -218,9 +180,30 @@ class _Plan:
         if shared != count:
             self.notes.append(_not_shared(self.facts, count, shared))
 
+    def _count(self, shared: int | None) -> None:
+        """How many devices, where memory doesn't tell: as many as share the model, else one where one is of use."""
+        wishes, said = self.wishes, self.wishes.gpu_count
+        weights = self.facts.weight_bytes if self.facts else None
+        check, needs = "" if weights is None else "; with --gpu I check", _needs(self.facts)
+        if wishes.profile:
+            check = check and "; with --gpu and --gpu-count I check"
+            self.made.append(Choice(_COUNT, "", f"the hardware profile decides; {needs}{check}"))
+            return
+        if said == 0:
+            self.made.append(Choice(_COUNT, "0", "as you say", overridden=True))
+            return
+        if said is None:
+            self.gpu_count = shared or (1 if self.facts is not None or wishes.accelerator else None)
+        count = said or self.gpu_count
+        if count is None:
+            self.made.append(Choice(_COUNT, "", "none is asked for: the model was not looked at; --gpu-count asks"))
+        else:
+            self.made.append(Choice(_COUNT, str(count), f"{needs}{check}", bool(said or shared)))
+
     def _with_gpu(self, facts: Facts, gpu: Gpu) -> None:
         said = self._said
         if self.wishes.gpu_count == 0:
+            self._count(None)
             self.notes.append("without a GPU neither memory nor context are checked")
             return
         result = self._fit(facts, gpu, said or (1 if gpu.is_slice else MOST_GPUS))
@@ -228,11 +211,12 @@ class _Plan:
         count = placement.tensor_parallel
         if self.wishes.gpu_count is None:
             self.gpu_count = count
-        self.made.append(Choice("gpu-count", str(said or count), self._why(gpu, placement, result), said is not None))
+        self.made.append(Choice(_COUNT, str(said or count), self._why(gpu, placement, result), said is not None))
         if count > 1:
             self._write(TENSOR, str(count), f"{count} GPUs share each layer, by shared memory")
         self._context(gpu, placement, result)
-        self.notes += result.notes
+        self.notes.append(f"memory is reckoned by the rules of vLLM {RULES}, with {ASIDE:.0%} of each GPU kept aside")
+        self.notes += (note for note in result.notes if note != longer_than_the_model(facts, self._wanted))
 
     def _fit(self, facts: Facts, gpu: Gpu, count: int) -> Fit:
         cache = self.given.get(CACHE, "auto")
@@ -247,7 +231,7 @@ class _Plan:
     @property
     def _wanted(self) -> int | None:
         """Tokens that the user wants."""
-        return self.wishes.context or _number(self.given.get(CONTEXT))
+        return self.wishes.context or tokens_in(self.given.get(CONTEXT))
 
     def _placement(self, facts: Facts, gpu: Gpu, result: Fit, said: int | None) -> Placement:
         """The smallest number of GPUs that serves, or the one that the user says."""
@@ -310,8 +294,7 @@ class _Plan:
             return f"whether it fits on {gpu.name} can't be told; {_needs(self.facts)}"
         if placement.fits is False and placement.longest is None:
             return f"it doesn't fit on {gpu.name}, and you said --force"
-        room = f"{_gib(placement.budget or 0)} that vLLM has on each {gpu.name}"
-        takes = f"{_gib(placement.needed)} of the {room}, {ASIDE:.0%} kept aside (rules of vLLM {RULES})"
+        takes = f"{_gib(placement.needed)} of {_gib(placement.budget or 0)} on each {gpu.name}"
         if placement.fits is False:
             return f"it fits with a shorter context: with the model's own it would take {takes}"
         if not placement.most:
@@ -320,9 +303,7 @@ class _Plan:
         return f"one request of {result.context:,} tokens takes {takes}{several}"
 
     def _context(self, gpu: Gpu, placement: Placement, result: Fit) -> None:
-        if self.wishes.context is not None:
-            self._write(CONTEXT, str(self.wishes.context), "as you say")
-        elif placement.fits is False and placement.longest and CONTEXT not in self.given:
+        if placement.fits is False and placement.longest and self._wanted is None:
             length = _rounded(placement.longest)
             more = next((p.tensor_parallel for p in self._fit_more(gpu).tried if p.fits), None)
             needed = f"; that takes {more} GPUs" if more and more > placement.tensor_parallel else ""
@@ -337,20 +318,27 @@ class _Plan:
 
     def _dtype(self, facts: Facts) -> None:
         gpu = self.wishes.gpu
-        if gpu is not None and not gpu.has_bfloat16 and "BF16" in facts.dtypes:
+        if gpu is not None and wants_half(facts, gpu):
             self._write(DTYPE, "half", f"the weights are bfloat16, which {gpu.name} lacks")
 
-    def _code(self, facts: Facts) -> None:
+    def _code(self) -> None:
         if self.wishes.trust_code:
             self._write(TRUST, "", "as you say")
-        elif facts.own_code and TRUST not in self.given:
+        elif self.facts is not None and self.facts.own_code and TRUST not in self.given:
             self.notes.append(
                 "the model names Python code of its own: if vLLM doesn't know its architecture, it needs "
                 "--trust-remote-code, which runs that code"
             )
 
-    def _tools(self, facts: Facts) -> None:
-        if not self.wishes.tools or PARSER in self.given:
+    def _tools(self) -> None:
+        facts = self.facts
+        if not self.wishes.tools:
+            return
+        if PARSER in self.given:
+            self._write(AUTO, "", f"with --tools, and {PARSER} as you say")
+            return
+        if facts is None:
+            self.notes.append(f"--tools: the model was not looked at, and which {PARSER} it takes is not known")
             return
         name, why = parser_for(facts, self.wishes.vllm)
         if not name:
@@ -369,7 +357,8 @@ def _not_shared(facts: Facts | None, count: int, fewer: int) -> str:
     heads = facts.architecture.heads if facts and facts.architecture else 0
     following = next((n for n in range(count + 1, 4 * count + 1) if _most_shared(facts, n) == n), None)
     more = f" or {following}" if following else ""
-    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can"
+    idle = f"of {count}, {count - fewer} {'stay' if count - fewer > 1 else 'stays'} idle"
+    return f"{count} GPUs can't share the model's {heads} attention heads: {fewer}{more} can; {idle}"
 
 
 def _needs(facts: Facts | None) -> str:
@@ -381,7 +370,7 @@ def _needs(facts: Facts | None) -> str:
 
 
 def _gib(size: float) -> str:
-    return f"{size / GIB:,.1f} GiB"
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 1024**2:,.1f} MiB"
 
 
 def _number(text: str | None) -> int | None:

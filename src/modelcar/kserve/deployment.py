@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from modelcar.errors import UsageError
-from modelcar.kserve.form import BY_NAME, FIELDS, Kind
+from modelcar.kserve.form import BY_NAME, FIELDS, Field, Kind
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=99)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=99)]
@@ -106,12 +106,19 @@ def deployment_from(values: Mapping[str, Any], where: str = "") -> Deployment:
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
         found = re.search(r"\$\.([a-z0-9-]+)", place)
-        raise UsageError(f"{prefix}{found[1] if found else 'the file'}: {_plainly(what, found)}") from None
+        field = BY_NAME.get(found[1]) if found else None
+        value = said.get(field.name) if field and field.kind not in (Kind.LIST, Kind.PAIRS) else None
+        is_one = value is not None and not isinstance(value, dict | list)
+        not_this = f", not {str(value)[:_SHOWN]}" if is_one else ""
+        raise UsageError(f"{prefix}{found[1] if found else 'the file'}: {_plainly(what, field)}{not_this}") from None
 
 
-def _plainly(what: str, found: re.Match[str] | None) -> str:
+_SHOWN = 40
+"""Characters of a wrong value."""
+
+
+def _plainly(what: str, field: Field | None) -> str:
     """What msgspec says, with the values that a field takes."""
-    field = BY_NAME.get(found[1]) if found else None
     if field and field.choices:
         return f"one of {', '.join(field.choices)}"
     if field and field.kind is Kind.SWITCH:

@@ -32,12 +32,14 @@ class Served:
         format: KServe's name of the model's format, `onnx:1` with its version; empty where there is none.
         reason: Why.
         hint: What to know besides, or to do; empty where there is nothing.
+        is_unserved: Whether what was seen is nothing for vLLM. Weights without a configuration may be.
     """
 
     runtime: str
     format: str
     reason: str
     hint: str = ""
+    is_unserved: bool = False
 
 
 def served(facts: Facts | None, paths: Collection[str]) -> Served:
@@ -49,7 +51,7 @@ def served(facts: Facts | None, paths: Collection[str]) -> Served:
     """
     if facts is not None and (found := _by_facts(facts, paths)):
         return found
-    return _triton(paths) or _openvino(paths) or _mlserver(paths) or _nothing(facts)
+    return _triton(paths) or _openvino(paths) or _mlserver(paths) or _nothing(facts, paths)
 
 
 def _by_facts(facts: Facts, paths: Collection[str]) -> Served | None:
@@ -61,13 +63,14 @@ def _by_facts(facts: Facts, paths: Collection[str]) -> Served | None:
             "the weights are GGUF, which no runtime that is shipped serves",
             "llama.cpp's server does: give its ServingRuntime with --runtime-file. vLLM's own reading of GGUF is an "
             "experiment: it wants one file, named by --model=/mnt/models/FILE.gguf, and the tokenizer of the original",
+            is_unserved=True,
         )
     if "model_index.json" in paths:
-        return Served("", "", "it is a diffusion pipeline, which no runtime that is shipped serves", _OTHER)
+        return Served("", "", "it is a diffusion pipeline, which no runtime that is shipped serves", _OTHER, True)
     if facts.format not in ("safetensors", "pickle"):
         return None
     if _NOT_GENERATED.search(name):
-        return Served("", "", f"vLLM has nothing for {name}", _OTHER)
+        return Served("", "", f"vLLM has nothing for {name}", _OTHER, is_unserved=True)
     if not facts.architecture:
         return None
     kinds = {"safetensors": "safetensors", "pickle": "PyTorch's pickles"}[facts.format]
@@ -118,12 +121,20 @@ def _mlserver(paths: Collection[str]) -> Served | None:
             return Served("mlserver", known, f"there is {name}, which MLServer reads")
     if "model-settings.json" in top:
         hint = "say which format it has: --model-format sklearn, xgboost, lightgbm or onnx"
-        return Served("mlserver", "", "there is MLServer's model-settings.json", hint)
+        return Served("mlserver", "", "there is MLServer's model-settings.json", hint, is_unserved=True)
     return None
 
 
-def _nothing(facts: Facts | None) -> Served:
+def _nothing(facts: Facts | None, paths: Collection[str]) -> Served:
     if facts is not None and facts.format == "" and any("adapter" in note for note in facts.notes):
         hint = "serve that model with vLLM, --enable-lora and --lora-modules"
-        return Served("", "", "it is an adapter for another model", hint)
+        return Served("", "", "it is an adapter for another model", hint, is_unserved=True)
+    has_none = not facts.format if facts else not any(_is_of_transformer(path) for path in paths)
+    if paths and has_none:
+        return Served("", "", "there are no weights that we know", "say what serves it: --runtime", is_unserved=True)
     return Served("", "", "what serves it can't be told from its files", "say it: --model-format and --runtime")
+
+
+def _is_of_transformer(path: str) -> bool:
+    """Whether a file is a sign of a model that vLLM may serve, though its facts can't be read."""
+    return path.rpartition("/")[2] == "config.json" or path.endswith((".safetensors", ".gguf"))

@@ -99,11 +99,13 @@ def _modelcar(traits: Traits) -> Finding:
         return Finding(Scheme.MODELCAR, True, reason)
     if traits.entrypoint and not _runs_arguments(traits.entrypoint):
         words = " ".join(traits.entrypoint)
+        nor = f"; nor is there {', '.join(traits.missing)} in it" if traits.missing else ""
+        base = ", on a base that has them, as modelcar build does" if traits.missing else ""
         return Finding(
             Scheme.MODELCAR,
             False,
-            f"KServe passes its shell line as arguments, and the Entrypoint ({words}) would take them",
-            "build the image without an Entrypoint",
+            f"KServe passes its shell line as arguments, and the Entrypoint ({words}) would take them{nor}",
+            f"build the image without an Entrypoint{base}",
         )
     if traits.missing is None:
         return Finding(Scheme.MODELCAR, None, f"whether it has {', '.join(NEEDED)} was not checked")

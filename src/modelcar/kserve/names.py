@@ -6,6 +6,7 @@ Sources: KSERVE.md 2 (KServe's pattern, ODH's 53), 4 and 4a (the form's rules); 
 
 from __future__ import annotations
 
+import json
 import re
 
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -31,6 +32,27 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PROTECTED_NAMESPACES = frozenset({"opendatahub", "redhat-ods-applications"})
 """An operator owns these, and its webhook refuses model servers there."""
 
+HIDDEN_NAMESPACE = re.compile(r"(openshift|kube)-.*|default|system|openshift")
+"""Those that the dashboard lists no project of (odh-dashboard, `isAvailableProject`)."""
+
+SYSTEM_NAMESPACE = re.compile(r"kube-.*")
+"""Those that Kubernetes keeps for itself ("Namespaces")."""
+
+ACCELERATOR = re.compile(
+    r"(?:nvidia|amd|intel)\.com/(?:gpu(?:\.[\w.-]+)?|mig-.*)|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*"
+    r"|google\.com/tpu|aws\.amazon\.com/neuron.*"
+)
+"""Resources that are devices to serve models on, by the names of their makers' device plugins."""
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """A list of names in JSON, as annotations hold one; empty for anything else."""
+    try:
+        names = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
 
 def from_display_name(display: str, prefix: str = "model-") -> str:
     """The resource name that the dashboard makes of a display name; empty where nothing of it is left.
@@ -54,8 +76,8 @@ def service_name_problem(name: str, namespace: str = "") -> str:
         return f"has {len(name)} characters, and {SERVICE_LENGTH} are the most"
     if namespace and len(name) + 1 + len(namespace) > HOST_LENGTH:
         return (
-            f"and the namespace {namespace} have {len(name) + 1 + len(namespace)} characters together, and "
-            f"{HOST_LENGTH} are the most: they become one part of a host name"
+            f"and the namespace {namespace} have {len(name) + 1 + len(namespace)} characters with the dash between "
+            f"them, and {HOST_LENGTH} are the most: they become one part of a host name"
         )
     return ""
 

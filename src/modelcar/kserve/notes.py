@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from modelcar.kserve.amounts import device_count
+from modelcar.kserve.names import HIDDEN_NAMESPACE, SYSTEM_NAMESPACE
 from modelcar.kserve.quantity import parse_quantity
 from modelcar.kserve.resources.connection import registry_host
 from modelcar.kserve.resources.isvc import inference_service, shared_memory_in_predictor, wants_model_class
-from modelcar.kserve.settle import Settled, name_note
+from modelcar.kserve.settle import OPERATORS, Settled, name_note
 from modelcar.kserve.versions import Flavor, Mode, Scheme
 
 
@@ -19,6 +21,7 @@ def warnings_on(settled: Settled, image_size: int | None) -> Iterator[str]:
         image_size: Bytes of its image, None where nobody looked.
     """
     yield from filter(None, [name_note(settled)])
+    yield from _namespace(settled)
     yield from _host(settled)
     yield from _openness(settled)
     if image_size is not None:
@@ -37,6 +40,8 @@ def notes_on(settled: Settled, written: Collection[str]) -> Iterator[str]:
     yield from _image(settled)
     yield from _mode(settled)
     yield from _edits(settled)
+    yield from _profile(settled)
+    yield from _memory(settled)
     if wants_model_class(settled) and "modelClass" not in inference_service(settled)["metadata"].get("labels", {}):
         yield f"MLServer reads from the label modelClass what loads a model, and we know none for {settled.format[0]}"
 
@@ -120,6 +125,35 @@ def _edits(settled: Settled) -> Iterator[str]:
         )
 
 
+def _profile(settled: Settled) -> Iterator[str]:
+    """The webhook of the hardware profiles looks in the object's own namespace where none is named."""
+    profile = settled.wish.hardware_profile or ""
+    if profile and "/" not in profile:
+        yield (
+            f"the hardware profile {profile} is looked for in {settled.namespace}: for one of the dashboard's own "
+            f"write {profile}/{OPERATORS}, in Open Data Hub {profile}/opendatahub"
+        )
+
+
+def _memory(settled: Settled) -> Iterator[str]:
+    """The form's memory doesn't follow the GPUs, and a volume of the medium Memory is part of it."""
+    limit = settled.resources.get("limits", {}).get("memory")
+    is_ours = not any("memory" in (part or {}) for part in (settled.wish.requests, settled.wish.limits))
+    count = device_count(settled.resources)
+    if limit and is_ours and count > 1 and settled.model_type == "generative":
+        yield (
+            f"the memory is the form's, {limit}: vLLM runs a process for each of the {count} GPUs, and what they share "
+            "counts towards it too; --limits memory=QUANTITY raises it"
+        )
+
+
+def _namespace(settled: Settled) -> Iterator[str]:
+    if settled.on_openshift and HIDDEN_NAMESPACE.fullmatch(settled.namespace):
+        yield f"the dashboard lists no project {settled.namespace}: names such as this are the cluster's own"
+    elif SYSTEM_NAMESPACE.fullmatch(settled.namespace):
+        yield f"the namespace {settled.namespace} is Kubernetes' own: take another"
+
+
 def _openness(settled: Settled) -> Iterator[str]:
     if settled.wish.route and not settled.token_auth:
         yield "anyone who reaches the route may use the model: there is no token authentication"
@@ -128,4 +162,7 @@ def _openness(settled: Settled) -> Iterator[str]:
 def _size(settled: Settled, image_size: int) -> Iterator[str]:
     limit = settled.resources.get("limits", {}).get("memory")
     if limit and parse_quantity(limit, "memory") < image_size:
-        yield f"the memory limit {limit} is less than the image's {image_size / 1024**3:.1f} GiB"
+        yield (
+            f"the memory limit {limit} is less than the image's {image_size / 1024**3:.1f} GiB, which pass "
+            "through it when the model is loaded; --limits memory=QUANTITY raises it"
+        )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelcar.errors import Refused, UsageError
+from modelcar.kserve.names import names_in
 from modelcar.kserve.read import read_documents
 from modelcar.kserve.versions import VLLM_RUNTIME, Cluster
 
@@ -55,6 +56,11 @@ class Runtime:
         """Names and versions of the formats that it says it takes; empty where we don't see them."""
         listed = (self.spec or {}).get("supportedModelFormats") or []
         return [(str(one.get("name", "")), str(one.get("version") or "")) for one in listed]
+
+    @property
+    def accelerators(self) -> tuple[str, ...]:
+        """The resources that it says it is made for; empty where it doesn't."""
+        return names_in(self.annotations.get("opendatahub.io/recommended-accelerators", ""))
 
 
 def own_runtime(image: str, accelerator: str = NVIDIA) -> Runtime:
@@ -115,7 +121,9 @@ def runtime_from_file(path: Path, parameters: Mapping[str, str]) -> Runtime:
     elif parameters:
         raise UsageError(f"--runtime-parameter: {path} holds no Template", "leave it out")
     if found.get("kind") not in ("ServingRuntime", "ClusterServingRuntime"):
-        raise UsageError(f"{what} holds a {found.get('kind') or 'something else'}, and no ServingRuntime")
+        kind = found.get("kind")
+        other = f"a {kind}" if isinstance(kind, str) and kind else "no object of Kubernetes"
+        raise UsageError(f"{what} holds {other}: it takes a ServingRuntime, or a Template of one")
     return _copied(found, outer if outer is not found and outer.get("kind") == "Template" else {}, what)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.amounts import Amounts, resources_of
+from modelcar.kserve.amounts import Amounts, device_of, resources_of
+from modelcar.kserve.arguments import split_args
 from modelcar.kserve.connections import Connection, connection_of
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.names import (
@@ -21,12 +22,14 @@ from modelcar.kserve.names import (
     from_display_name,
     service_name_problem,
 )
-from modelcar.kserve.runtimes import NVIDIA, Runtime, own_runtime, runtime_from_file, shipped_runtime
+from modelcar.kserve.runtimes import Runtime, own_runtime, runtime_from_file, shipped_runtime
 from modelcar.kserve.source import Source, parse_source
 from modelcar.kserve.values import check_values, refuse_absent
 from modelcar.kserve.versions import Cluster, Flavor, Mode, Scheme, parse_mode, parse_version
 
-_OPERATORS = "redhat-ods-applications"
+OPERATORS = "redhat-ods-applications"
+"""Where OpenShift AI's operator keeps templates and hardware profiles."""
+
 _LOADED_A_SECOND = 25_000_000
 """Bytes of an image that a node is taken to pull and unpack: 50 MB/s, in twice the time."""
 _LEAST_MINUTES = 30
@@ -125,7 +128,7 @@ def settle(deployment: Deployment, *, digest: str | None = None, image_size: int
         format=model_format, model_type=_model_type(deployment, model_format), mode=mode,
         progress_deadline=_progress_deadline(deployment, mode, image_size), resources=resources,
         token_auth=tokens_on, tokens=_tokens(deployment, name) if tokens_on else (),
-        pull_secrets=_pull_secrets(deployment, cluster.flavor, connection), args=_args(deployment),
+        pull_secrets=_pull_secrets(deployment, cluster.flavor, connection), args=split_args(deployment.args or ()),
     )  # fmt: skip
 
 
@@ -212,7 +215,7 @@ def _runtime(deployment: Deployment, cluster: Cluster) -> tuple[Runtime, tuple[s
     if deployment.runtime_image is not None:
         if wanted and wanted != "vLLM":
             raise Refused(f"--model-format: --runtime-image is for vLLM, not {wanted}", "give --runtime-file")
-        return own_runtime(deployment.runtime_image, deployment.accelerator or NVIDIA), ("vLLM", version)
+        return own_runtime(deployment.runtime_image, device_of(deployment)), ("vLLM", version)
     if deployment.runtime_file is not None:
         runtime = runtime_from_file(Path(deployment.runtime_file), deployment.runtime_parameter or {})
         return runtime, _format(wanted, version, runtime)
@@ -222,7 +225,7 @@ def _runtime(deployment: Deployment, cluster: Cluster) -> tuple[Runtime, tuple[s
     template = "vllm-cuda-runtime-template"
     raise Refused(
         f"--runtime: OpenShift AI copies the ServingRuntime from one of its Templates: "
-        f"oc get template {template} -n {_OPERATORS} -o yaml >runtime.yaml",
+        f"oc get template {template} -n {OPERATORS} -o yaml >runtime.yaml",
         "then add --runtime-file runtime.yaml; or name one that is there by --runtime, or an image by --runtime-image",
     )
 
@@ -327,9 +330,3 @@ def _pull_secrets(deployment: Deployment, flavor: Flavor, connection: Connection
     if flavor is Flavor.OPENSHIFT_AI_2 and connection and connection.kind == "oci":
         names.insert(0, connection.name)
     return tuple(dict.fromkeys(names))
-
-
-def _args(deployment: Deployment) -> tuple[str, ...]:
-    """One argument a line; what begins with # is a comment, as in the form."""
-    lines = (line.strip() for one in deployment.args or () for line in one.splitlines() or [one])
-    return tuple(line for line in lines if line and not line.startswith("#"))

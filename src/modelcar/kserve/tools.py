@@ -40,10 +40,11 @@ def parser_for(facts: Facts, vllm: Version | None) -> tuple[str, str]:
     if facts.chat_template is None:
         return "", "the model has no chat template, and without one there are no tool calls"
     if found is None:
-        return "", "which parser reads this model's tool calls is not known: name it with --args --tool-call-parser=…"
+        return "", "which parser reads this model's tool calls is not known: name it with --args=--tool-call-parser=…"
     name, since = found
     if vllm is None:
-        return "", f"the runtime's vLLM version is not known; from {since} on it has --tool-call-parser={name}"
+        has = f"from {since} on it has --tool-call-parser={name}"
+        return "", f"the runtime's vLLM version is not known; {has}: --vllm-version says which it is"
     if vllm < since:
         return "", f"--tool-call-parser={name} needs vLLM {since}, and the runtime has {vllm}"
     return name, ""

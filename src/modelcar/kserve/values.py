@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.amounts import accelerators
+from modelcar.kserve.amounts import accelerators, devices_in
 from modelcar.kserve.deployment import Deployment
 from modelcar.kserve.form import FIELDS, Absent, Kind
 from modelcar.kserve.names import ENV_NAME, OBJECT_NAME
@@ -53,7 +53,7 @@ def check_values(deployment: Deployment) -> None:
     _check_hosts(deployment)
     if deployment.genai_use_case is not None and not deployment.genai_asset:
         raise UsageError("--genai-use-case is of an AI asset endpoint", "add --genai-asset")
-    if deployment.accelerator_profile is not None and not accelerators(deployment):
+    if deployment.accelerator_profile is not None and not (accelerators(deployment) or devices_in(deployment)):
         raise UsageError("--accelerator-profile: there is no accelerator", "add --accelerator")
     profile = deployment.hardware_profile
     if profile is not None and (

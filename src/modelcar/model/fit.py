@@ -46,7 +46,8 @@ class Placement:
         lines: What each GPU holds.
         budget: Bytes of each GPU that vLLM uses; None without a GPU.
         fits: Whether it fits; None where that can't be told.
-        longest: Tokens of the longest sequence of which as many as wished fit; None where it can't be told.
+        longest: Tokens of the longest sequence of which as many as wished fit, up to what the model has; None where it
+            can't be told.
         most: Sequences of the wished length that fit at a time; None where it can't be told.
     """
 
@@ -121,6 +122,19 @@ def fit(facts: Facts, wish: Wish) -> Fit:
     )
 
 
+def wants_half(facts: Facts, gpu: Gpu) -> bool:
+    """Whether the weights are bfloat16 on a GPU known to lack it, where vLLM wants `--dtype=half`."""
+    return not gpu.has_bfloat16 and "BF16" in facts.dtypes
+
+
+def longer_than_the_model(facts: Facts, context: int | None) -> str:
+    """That a context is more than the model has (vLLM's `_get_and_verify_max_len`); empty where it isn't."""
+    own = facts.architecture.context if facts.architecture else None
+    if not own or not context or context <= own:
+        return ""
+    return f"{context:,} tokens are more than the model's {own:,}: vLLM refuses that"
+
+
 def _parallelisms(facts: Facts, wish: Wish) -> list[int]:
     """The numbers of GPUs that can share each layer: they divide its heads, and KV heads are divided or copied whole.
 
@@ -189,7 +203,7 @@ def _room(
     tokens = context or 1
     most = plan.sequences(available, tokens, in_flight)
     own = facts.architecture.context if facts.architecture and facts.architecture.context else tokens
-    longest = plan.longest(available, max(own, tokens), in_flight, wish.sequences)
+    longest = plan.longest(available, own, in_flight, wish.sequences)
     return most >= wish.sequences, longest, most
 
 
@@ -202,10 +216,9 @@ def _cache_type(facts: Facts, wish: Wish) -> tuple[str, int]:
 
 
 def _notes(facts: Facts, context: int | None) -> list[str]:
-    architecture = facts.architecture
     notes = list(facts.notes)
-    if architecture and architecture.context and context and context > architecture.context:
-        notes.append(f"{context:,} tokens are more than the model's {architecture.context:,}: vLLM refuses that")
+    if too_long := longer_than_the_model(facts, context):
+        notes.append(too_long)
     if facts.mtp_bytes:
         notes.append(
             f"{facts.mtp_bytes:,} B of layers for multi-token prediction are left out: vLLM loads them on request"

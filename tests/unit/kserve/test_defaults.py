@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcar.errors import Refused, UsageError
-from modelcar.kserve.arguments import given_args
-from modelcar.kserve.defaults import Choice, Choices, Wishes, choose, gpu_of
+from modelcar.kserve.arguments import given_args, split_args, tokens_in
+from modelcar.kserve.choices import Choice, Choices, Wishes, gpu_of
+from modelcar.kserve.defaults import choose
 from modelcar.kserve.versions import Version
 from modelcar.model import Facts
 from modelcar.model.config import read_architecture
@@ -75,9 +76,56 @@ def the(choices: Choices, field: str) -> Choice:
 def test_without_a_gpu_nothing_is_guessed() -> None:
     for facts in (SMALL, LARGE):
         found = chosen(facts)
-        assert (found.args, found.gpu_count, found.model_format) == ((), None, "vLLM")
+        assert (found.args, found.gpu_count, found.model_format) == ((), 1, "vLLM")
     assert the(chosen(LARGE), "gpu-count").reason == "needs at least 131.4 GiB for the weights; with --gpu I check"
     assert the(chosen(replace(LARGE, estimated=True)), "gpu-count").reason.startswith("needs at least about 131.4 GiB")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "row", "count"),
+    [
+        ({"profile": True}, "", None),
+        ({"profile": True, "args": ("--tensor-parallel-size=4",)}, "", None),
+        ({"profile": True, "args": ("--pipeline-parallel-size=4",)}, "", None),
+        ({"gpu_count": 0}, "0", None),
+        ({"gpu_count": 3}, "3", None),
+        ({"accelerator": True}, "1", 1),
+        ({"args": ("--pipeline-parallel-size=4",)}, "1", 1),
+        ({"args": ("--tensor-parallel-size=4",)}, "4", 4),
+    ],
+)
+def test_the_row_of_gpus_says_what_is_written(wishes: dict[str, Any], row: str, count: int | None) -> None:
+    found = chosen(SMALL, **wishes)
+    assert (the(found, "gpu-count").value, found.gpu_count) == (row, count)
+    if "profile" in wishes:
+        assert the(found, "gpu-count").reason == (
+            "the hardware profile decides; needs at least 4.7 GiB for the weights; with --gpu and --gpu-count I check"
+        )
+
+
+def test_no_gpu_is_asked_for_where_nobody_looked_and_none_was_named() -> None:
+    found = choose(None, (), Wishes())
+    assert (the(found, "gpu-count").value, found.gpu_count) == ("", None)
+    assert "--gpu-count asks" in the(found, "gpu-count").reason
+    assert choose(None, (), Wishes(accelerator=True)).gpu_count == 1
+    assert choose(None, ("1/model.onnx",), Wishes(accelerator=True)).gpu_count == 1
+    assert choose(None, ("1/model.onnx",), Wishes(accelerator=True, profile=True)).gpu_count is None
+
+
+def test_a_profile_must_give_the_gpus_that_the_user_shares_the_model_by() -> None:
+    found = chosen(SMALL, profile=True, args=("--tensor-parallel-size=4",))
+    assert found.notes == ("--tensor-parallel-size shares the model by 4 GPUs: the hardware profile must give as many",)
+
+
+def test_what_needs_no_look_is_written_without_one() -> None:
+    wishes: dict[str, Any] = {"context": 4096, "trust_code": True, "tools": True}
+    args = ("--max-model-len=4096", "--trust-remote-code")
+    for wished in (wishes, {**wishes, "gpu_count": 0}, {**wishes, "profile": True}):
+        found = choose(None, (), Wishes(**wished))
+        assert found.args == args
+        assert any("--tools: the model was not looked at" in note for note in found.notes)
+        assert chosen(SMALL, **{**wished, "tools": False}).args == args
+    assert chosen(SMALL, "T4", gpu_count=0, context=4096).args == ("--max-model-len=4096", "--dtype=half")
 
 
 def test_several_gpus_share_a_model_whatever_they_are() -> None:
@@ -109,7 +157,7 @@ def test_a_model_that_nobody_looked_at_is_what_the_runtime_takes() -> None:
 def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
     found = chosen(LARGE, gpu_count=3)
     assert found.args == ("--tensor-parallel-size=2",)
-    assert "3 GPUs can't share the model's 64 attention heads: 2 or 4 can" in found.notes
+    assert "3 GPUs can't share the model's 64 attention heads: 2 or 4 can; of 3, 1 stays idle" in found.notes
 
 
 # With one
@@ -118,8 +166,10 @@ def test_a_count_that_cannot_share_the_heads_is_told_and_not_refused() -> None:
 def test_a_model_that_fits_needs_no_argument() -> None:
     found = chosen(SMALL, "H100")
     assert (found.args, found.gpu_count) == ((), 1)
-    assert "10% kept aside" in the(found, "gpu-count").reason
-    assert the(found, "gpu-count").reason.startswith("one request of 131,072 tokens takes 16.3 GiB of the 65.9 GiB")
+    assert "memory is reckoned by the rules of vLLM 0.33.0, with 10% of each GPU kept aside" in found.notes
+    assert the(found, "gpu-count").reason.startswith(
+        "one request of 131,072 tokens takes 16.3 GiB of 65.9 GiB on each H100"
+    )
     assert the(found, "gpu-count").reason.endswith(", and 5 fit")
 
 
@@ -307,11 +357,57 @@ def test_tools_want_a_chat_template() -> None:
 def test_what_the_user_says_stands() -> None:
     said = ("--max_model_len=4096", "-tp 2", "--dtype", "half", "--tool-call-parser=hermes")
     found = chosen(MIDDLE, "T4", args=said, tools=True, vllm=Version(0, 11))
-    assert found.args == ()
+    assert found.args == ("--enable-auto-tool-choice",)
     assert found.gpu_count == 2
     assert the(found, "--max-model-len") == Choice("--max-model-len", "4096", "as you say", overridden=True)
     assert the(found, "--dtype").overridden
     assert the(found, "--tensor-parallel-size").value == "2"
+
+
+def test_the_context_that_the_user_says_is_written_whatever_is_known() -> None:
+    for found in (
+        chosen(MIDDLE, context=8192),
+        choose(None, (), Wishes(context=8192)),
+        chosen(ODD, "H100", context=8192),
+    ):
+        assert found.args == ("--max-model-len=8192",)
+        assert the(found, "--max-model-len").reason == "as you say"
+    assert chosen(LARGE, args=("--pipeline-parallel-size=2",), context=8192).args == ("--max-model-len=8192",)
+
+
+@pytest.mark.parametrize("gpu", [None, "H100"])
+def test_two_contexts_are_a_mistake(gpu: str | None) -> None:
+    with pytest.raises(UsageError, match="--context: 8192 tokens, and --args say --max-model-len=4096"):
+        chosen(MIDDLE, gpu, context=8192, args=("--max-model-len 4096",))
+    assert chosen(MIDDLE, gpu, context=8192, args=("--max-model-len", "8K")).args == ()
+
+
+@pytest.mark.parametrize("gpu", [None, "H100"])
+@pytest.mark.parametrize("wishes", [{"context": 200_000}, {"args": ("--max-model-len=200k",)}])
+def test_more_tokens_than_the_model_has_are_refused(gpu: str | None, wishes: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="200,000 tokens are more than the model's 131,072: vLLM refuses that") as caught:
+        chosen(SMALL, gpu, **wishes)
+    assert caught.value.hint == "take 131072 at most; --force goes on"
+    found = chosen(SMALL, gpu, force=True, **wishes)
+    assert len([note for note in found.notes if "vLLM refuses that" in note]) == 1
+    assert "refuses" not in str(chosen(SMALL, gpu, longer=True, **wishes).notes)
+    args = (*wishes.get("args", ()), '--hf-overrides={"max_position_embeddings": 262144}')
+    assert "refuses" not in str(chosen(SMALL, gpu, **{**wishes, "args": args}).notes)
+
+
+def test_what_is_for_vllm_is_told_where_something_else_serves() -> None:
+    found = choose(None, ("1/model.onnx",), Wishes(context=8192, tools=True))
+    assert found.args == ()
+    assert "nothing is written of --context and --tools: vLLM doesn't serve onnx:1" in found.notes
+
+
+def test_a_parser_of_the_user_s_is_switched_on_by_tools() -> None:
+    for args in (("--tool-call-parser=llama3_json",), ("--tool-call-parser llama3_json",)):
+        for facts, files in ((SMALL, FILES), (None, ())):
+            assert choose(facts, files, Wishes(args=args, tools=True)).args == ("--enable-auto-tool-choice",)
+            assert choose(facts, files, Wishes(args=args)).args == ()
+    both = ("--tool-call-parser=hermes", "--enable-auto-tool-choice")
+    assert chosen(SMALL, args=both, tools=True).args == ()
 
 
 def test_a_pipeline_is_left_to_the_user() -> None:
@@ -327,11 +423,49 @@ def test_a_pipeline_is_left_to_the_user() -> None:
         (("--a_b 1",), {"--a-b": "1"}),
         (("-tp=4",), {"--tensor-parallel-size": "4"}),
         (("--a", "-1"), {"--a": "-1"}),
+        (("--a 1 --b=2 --c",), {"--a": "1", "--b": "2", "--c": ""}),
         ((), {}),
     ],
 )
 def test_arguments_in_every_spelling(args: tuple[str, ...], found: dict[str, str]) -> None:
     assert given_args(args) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("--max-model-len 4096", ["--max-model-len", "4096"]),
+        ("-tp 2 --port=8000", ["-tp", "2", "--port=8000"]),
+        ("--dtype=half --port 8000", ["--dtype=half", "--port", "8000"]),
+        ("--served-model-name 'my model' b", ["--served-model-name", "my model", "b"]),
+        ("--served-model-name the boss's", ["--served-model-name", "the", "boss's"]),
+        ("--chat-template=a b", ["--chat-template=a b"]),
+        ('--hf-overrides {"a": [1, 2]}', ["--hf-overrides", '{"a": [1, 2]}']),
+        ('--hf-overrides={"a": "--b c"}', ['--hf-overrides={"a": "--b c"}']),
+        ("my model", ["my model"]),
+        ("--a\n # no\n--b 1\n", ["--a", "--b", "1"]),
+    ],
+)
+def test_several_arguments_in_one_string_are_several(written: str, words: list[str]) -> None:
+    assert [*split_args([written])] == words
+    assert split_args(words) == tuple(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("8192", 8192),
+        ("8k", 8000),
+        ("8K", 8192),
+        ("1.5k", 1500),
+        ("auto", None),
+        ("-1", None),
+        ("0", None),
+        (None, None),
+    ],
+)
+def test_tokens_as_vllm_reads_them(text: str | None, tokens: int | None) -> None:
+    assert tokens_in(text) == tokens
 
 
 # Formats

@@ -40,6 +40,22 @@ def test_without_models_there_is_one_line_for_all_modes() -> None:
     assert all(failures(findings(seen), scheme) for scheme in Scheme)
 
 
+def test_without_models_it_tells_what_else_is_wrong() -> None:
+    traits = replace(GOOD.traits, has_models=False, entrypoint=("/bin/serve",))
+    found = failures(findings(replace(GOOD, traits=traits)), Scheme.MODELCAR)
+    assert [each.rule for each in found] == ["no-models", "modelcar-mode"]
+    assert "Entrypoint (/bin/serve)" in found[1].reason
+    bare = findings(replace(GOOD, traits=replace(GOOD.traits, has_models=False, missing=("sh", "ln"))))
+    assert [each.rule for each in bare] == ["no-models", "modelcar-mode"]
+
+
+def test_a_damaged_model_and_none_have_different_fixes() -> None:
+    damaged = replace(GOOD, no_model="config.json is no JSON")
+    assert the(damaged, "model").fix == "compare it with its source: modelcar verify"
+    assert "into /models" in the(replace(damaged, is_without_weights=True), "model").fix
+    assert the(replace(damaged, is_without_weights=True, partly_seen=("layer 1 is gzip",)), "model").fix == ""
+
+
 def test_an_error_counts_in_its_own_mode_only() -> None:
     found = findings(replace(GOOD, traits=replace(GOOD.traits, entrypoint=("/bin/serve",))))
     assert [each.rule for each in failures(found, Scheme.MODELCAR)] == ["modelcar-mode"]
@@ -47,11 +63,22 @@ def test_an_error_counts_in_its_own_mode_only() -> None:
     assert not failures(found, Scheme.FETCH)
 
 
-def test_a_word_in_the_name_that_a_base_of_others_waits_at() -> None:
-    named = replace(GOOD, name="quay.io/acme/sleepy:1")
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("quay.io/acme/sleepy:1", "sleep-in-name"),
+        ("asleep.example:5000/acme/m:1", "sleep-in-name"),
+        ("quay.io/acme/sleepy:sleep", "sleep-in-name"),
+        ("quay.io/acme/m:sleep", "sleep-in-tag"),
+        ("sleep.example:5000/m@sha256:00", "sleep-in-name"),
+        ("quay.io:5000/acme/m:sleep@sha256:00", "sleep-in-tag"),
+    ],
+)
+def test_a_word_in_the_name_that_a_base_of_others_waits_at(name: str, rule: str) -> None:
+    named = replace(GOOD, name=name)
     assert rules(named) == rules(GOOD)
     found = findings(replace(named, traits=replace(GOOD.traits, entrypoint=STAND_IN)))
-    assert [each.rule for each in failures(found, Scheme.MODELCAR)] == ["sleep-in-name"]
+    assert [each.rule for each in failures(found, Scheme.MODELCAR)] == [rule]
     assert not failures(found, Scheme.NATIVE)
 
 

@@ -51,6 +51,10 @@ def test_modelcar_mode_wants_a_shell_and_no_entrypoint() -> None:
     (finding, *_) = findings(replace(GOOD, entrypoint=("/bin/vllm", "serve")))
     assert not finding.works
     assert "(/bin/vllm serve)" in finding.reason
+    assert finding.fix == "build the image without an Entrypoint"
+    (finding, *_) = findings(replace(GOOD, entrypoint=("/bin/serve",), missing=("sh", "ln")))
+    assert finding.reason.endswith("the Entrypoint (/bin/serve) would take them; nor is there sh, ln in it")
+    assert "on a base that has them" in finding.fix
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_whatever_is_left_of_a_display_name_is_a_good_name(display: str) -> None
         ("3b", "demo", "begin with a small letter"),
         ("a-", "demo", "the last no '-'"),
         ("a" * 54, "", "54 characters"),
-        ("a" * 50, "n" * 13, "64 characters together"),
+        ("a" * 50, "n" * 13, "64 characters with the dash between them"),
         ("a" * 50, "n" * 12, ""),
     ],
 )

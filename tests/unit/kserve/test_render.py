@@ -284,6 +284,17 @@ def test_namespaces_of_operators_are_refused(namespace: str) -> None:
     assert refusal({**THREE, "namespace": namespace}, protected_namespace=["mine"]).startswith("--namespace")
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "openshift-ingress", "openshift", "default"])
+def test_namespaces_of_the_cluster_are_warned_of(namespace: str) -> None:
+    (warning,) = rendered({**THREE, "namespace": namespace}).warnings
+    assert warning == f"the dashboard lists no project {namespace}: names such as this are the cluster's own"
+    assert not rendered({**THREE, "namespace": "openshiftly"}).warnings
+    assert not rendered({**PLAIN, "namespace": "default"}).warnings
+    assert rendered({**PLAIN, "namespace": "kube-system"}).warnings == (
+        "the namespace kube-system is Kubernetes' own: take another",
+    )
+
+
 def test_names() -> None:
     display = {**THREE, "name": None, "display-name": "Granite 3.1 2B"}
     assert named(rendered(display), "InferenceService")["metadata"]["name"] == "granite-31-2b"
@@ -303,6 +314,27 @@ def test_a_hardware_profile_writes_no_resources_but_those_given() -> None:
     given = rendered(THREE, hardware_profile="gpu", limits={"memory": "16Gi"})
     assert predictor(given)["model"]["resources"] == {"limits": {"memory": "16Gi"}}
     assert "opendatahub.io/hardware-profile-namespace" not in annotated(given)
+
+
+def test_a_hardware_profile_without_a_namespace_is_told_where_it_is_looked_for() -> None:
+    (note,) = rendered(THREE, hardware_profile="gpu").notes
+    assert note.startswith("the hardware profile gpu is looked for in demo: ")
+    assert "write gpu/redhat-ods-applications" in note
+    assert not rendered(THREE, hardware_profile="gpu/demo").notes
+
+
+def test_the_forms_memory_is_told_where_several_gpus_are_to_share_it() -> None:
+    (note,) = rendered(THREE, gpu_count=2).notes
+    assert note.startswith("the memory is the form's, 4Gi: vLLM runs a process for each of the 2 GPUs")
+    assert "--limits memory=QUANTITY raises it" in note
+    assert any("the memory is the form's, 8Gi" in note for note in rendered(TWO, gpu_count=2).notes)
+    for without in (
+        rendered(THREE, gpu_count=1),
+        rendered(THREE, gpu_count=2, limits={"memory": "64Gi"}),
+        rendered(PLAIN, gpu_count=2),
+        rendered({**THREE, "runtime-image": None, "runtime": "ovms", "model-format": "onnx"}, gpu_count=2),
+    ):
+        assert not any("the memory is" in note for note in without.notes)
 
 
 def test_several_devices_share_memory() -> None:

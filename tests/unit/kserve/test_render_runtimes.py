@@ -138,7 +138,8 @@ def test_an_image_that_is_not_filled_in_is_refused(from_file: Any, image: str) -
     ("content", "said"),
     [
         ("", "holds no object"),
-        ("kind: ConfigMap\n", "holds a ConfigMap"),
+        ("kind: ConfigMap\n", "holds a ConfigMap: it takes a ServingRuntime"),
+        ("architectures: [LlamaForCausalLM]\n", "holds no object of Kubernetes: it takes a ServingRuntime"),
         ("kind: ServingRuntime\nspec: {}\n", "no containers"),
         ("kind: ServingRuntime\nspec: {containers: [x]}\n", "containers of its ServingRuntime is no list"),
         ("kind: Template\nobjects: []\n", "its objects holds no object"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from operator import itemgetter
 from modelcar.kserve.lint.document import MAPPING, Node
 from modelcar.kserve.lint.objects import SERVING, Item, World
 from modelcar.kserve.lint.once import once
+from modelcar.kserve.names import ACCELERATOR, names_in
 from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
 
 MODE = "serving.kserve.io/deploymentMode"
@@ -24,8 +24,6 @@ MODEL_SERVERS = (
     "xgboost",
 )  # fmt: skip
 """Where a predictor may name its model: `model`, and the older fields of one format each."""
-
-_GPU = re.compile(r"(?:nvidia|amd|intel)\.com/(?:gpu|mig-).*|gpu\.intel\.com/.*|habana\.ai/gaudi|ibm\.com/spyre_.*")
 
 _SCRIPT = re.compile(r"-[a-z]*c")
 _SHELLS = frozenset({"sh", "bash", "dash", "ash"})
@@ -208,12 +206,7 @@ class Runtime:
 
 @lru_cache(64)
 def _names(text: str) -> dict[str, None]:
-    """A list of names in JSON; empty for anything else."""
-    try:
-        names = json.loads(text or "[]")
-    except (ValueError, RecursionError):
-        return {}
-    return dict.fromkeys(map(str, names)) if isinstance(names, list) else {}
+    return dict.fromkeys(names_in(text))
 
 
 class Service:
@@ -309,7 +302,7 @@ class Service:
 @lru_cache(256)
 def is_gpu(name: str) -> bool:
     """Whether a resource is a GPU or another accelerator."""
-    return _GPU.fullmatch(name) is not None
+    return ACCELERATOR.fullmatch(name) is not None
 
 
 def is_runtime(item: Item) -> bool:
