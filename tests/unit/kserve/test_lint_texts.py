@@ -124,7 +124,8 @@ def test_a_key_that_is_no_string(key: str) -> None:
 
 def test_a_key_that_is_an_alias_is_what_it_stands_for() -> None:
     finding = only(service(annotations="{a: &x specc}") + "*x : c\n")
-    assert (finding.rule, finding.fix) == ("unknown-field", "did you mean spec? It takes an object")
+    assert finding.rule == "unknown-field"
+    assert finding.fix.startswith("did you mean spec?")
 
 
 def test_several_documents_in_one_file() -> None:
