@@ -23,6 +23,7 @@ OTHER: Final = 2
 MAPPING: Final = 3
 SEQUENCE: Final = 4
 ALIAS: Final = 5
+_LONGEST_NULL = 4
 
 _IGNORE = re.compile(r"#[ \t]*modelcar:[ \t]*ignore=[ \t]*([\w-]+(?:[ \t]*,[ \t]*[\w-]+){0,99})")
 _BREAK = re.compile(r"\r\n|[\r\n]")
@@ -255,9 +256,11 @@ class Node:
 
     def _child(self, index: int) -> Node | None:
         document = self.document
-        index = document.followed(index)
-        is_null = document.kinds[index] == PLAIN and document.type(index) == "null"
-        return None if is_null else Node(document, index)
+        if document.kinds[index] == ALIAS:
+            index = document.aliases[index]
+        if document.kinds[index] == PLAIN and document.ends[index] - document.starts[index] <= _LONGEST_NULL:
+            return None if document.type(index) == "null" else Node(document, index)
+        return Node(document, index)
 
     def forget(self) -> None:
         """Let go of what was looked up: it is looked up again where it is asked for."""

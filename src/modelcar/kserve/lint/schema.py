@@ -16,6 +16,7 @@ from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
 _PARAMETER = re.compile(r"\$\{\{[^}]*\}\}")
 _TEXT = "string"
+_TEXTS = (_TEXT, "null")
 
 
 class Checker:
@@ -177,10 +178,11 @@ class _Walk:
 
     def _is_text(self, node: int) -> bool:
         """Whether a node plainly is a string, or nothing: most are, and needn't wait."""
-        kind = self._document.kinds[node]
-        if kind > OTHER or node in self._document.tags:
+        document = self._document
+        kind = document.kinds[node]
+        if kind > OTHER or node in document.tags:
             return False
-        return kind != PLAIN or plain_type(self._document.value(node)) in ("string", "null")
+        return kind != PLAIN or plain_type(document.text[document.starts[node] : document.ends[node]]) in _TEXTS
 
     def _merged(self, value: int, type_: _Type) -> None:
         """What `<<` brings stands in for fields of this very object."""
