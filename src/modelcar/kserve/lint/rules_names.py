@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import cache, lru_cache
 
 from modelcar.kserve import names
-from modelcar.kserve.lint.document import MAPPING, Node
+from modelcar.kserve.lint.document import MAPPING, Document, Node
 from modelcar.kserve.lint.findings import Enough, Report
 from modelcar.kserve.lint.near import Guesses
 from modelcar.kserve.lint.objects import Item, World
@@ -48,48 +48,42 @@ def _service_name(item: Item, found: Node, form: bool, report: Report) -> None:
         )
 
 
-def check_labels(item: Item, _world: World, report: Report) -> None:
-    """Labels and annotations of the object and of its Pods."""
-    spec = item.node.get("spec")
-    parts = [item.node.get("metadata"), spec]
+def check_labels(item: Item, world: World, report: Report) -> None:
+    """Labels and annotations of the object and of its Pods; of the object's, whether anybody reads them."""
+    metadata, spec = item.node.get("metadata"), item.node.get("spec")
+    _check_keys(metadata, world.guesses, report)
+    _check_keys(spec, None, report)
     if spec is not None and item.kind in _SERVICES:
-        parts += [spec.get(name) for name in ("predictor", "transformer", "explainer", "prefill")]
-    for part in parts:
-        if part is None:
-            continue
-        for kind in ("labels", "annotations"):
-            found = part.get(kind)
-            if found is not None and found.document.kinds[found.index] == MAPPING:
-                _label(kind == "labels", found, report)
+        for name in ("predictor", "transformer", "explainer", "prefill"):
+            _check_keys(spec.get(name), None, report)
 
 
-def _label(labels: bool, mapping: Node, report: Report) -> None:
-    document = mapping.document
-    for key, value in document.items(mapping.index):
-        name, text = document.value(key), document.value(value)
-        if "${" in name or "${" in text or "{{" in text:
-            continue
-        if not _is_key(name):
-            report.add("label-syntax", Node(document, key), f"{name[:80]!r} is no key of a label or annotation")
-        elif labels and document.type(value) == "string" and not names.is_label_value(text):
-            length = f", and {len(text)} characters are over 63" if len(text) > 63 else ""
-            report.add("label-syntax", Node(document, value), f"{text[:80]!r} can't be a label's value{length}")
+def _check_keys(part: Node | None, guesses: Guesses | None, report: Report) -> None:
+    for kind in ("labels", "annotations") if part else ():
+        found = part.get(kind) if part else None
+        if found is not None and found.document.kinds[found.index] == MAPPING:
+            document = found.document
+            for key, value in document.items(found.index):
+                name = document.value(key)
+                _label(kind, document, (key, value), name, report)
+                if guesses is not None and (meant := _meant(kind, name, guesses)):
+                    report.add("key-unread", Node(document, key), f"nobody reads {kind[:-1]} {name}", meant)
+
+
+def _label(kind: str, document: Document, pair: tuple[int, int], name: str, report: Report) -> None:
+    """The syntax of a key and, of a label, its value."""
+    key, value = pair
+    text = document.value(value)
+    if "${" in name or "${" in text or "{{" in text:
+        return
+    if not _is_key(name):
+        report.add("label-syntax", Node(document, key), f"{name[:80]!r} is no key of a label or annotation")
+    elif kind == "labels" and document.type(value) == "string" and not names.is_label_value(text):
+        length = f", and {len(text)} characters are over 63" if len(text) > 63 else ""
+        report.add("label-syntax", Node(document, value), f"{text[:80]!r} can't be a label's value{length}")
 
 
 _is_key = lru_cache(1024)(names.is_qualified_name)
-
-
-def check_keys(item: Item, world: World, report: Report) -> None:
-    """Labels and annotations that somebody would read if they were spelled right, or stood in the right place."""
-    metadata = item.node.get("metadata")
-    for kind in ("labels", "annotations"):
-        found = metadata.get(kind) if metadata else None
-        if found is None or found.document.kinds[found.index] != MAPPING:
-            continue
-        document = found.document
-        for key, _ in document.items(found.index):
-            if meant := _meant(kind, document.value(key), world.guesses):
-                report.add("key-unread", Node(document, key), f"nobody reads {kind[:-1]} {document.value(key)}", meant)
 
 
 _LABELS = frozenset(

@@ -11,13 +11,12 @@ from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.objects import Item, World
 from modelcar.kserve.lint.rules_arguments import check_joined
 from modelcar.kserve.lint.rules_resources import check_container, check_media
-from modelcar.kserve.lint.service import Runtime, Service, containers_of
+from modelcar.kserve.lint.service import MODEL_CONTAINER, Runtime, Service, runtime_of
 from modelcar.kserve.scalars import is_true
 from modelcar.kserve.versions import VLLM_RUNTIME
 
 _PLACEHOLDER = re.compile(r"\$\([^()]*\)|\$\{\{?[^{}]*\}")
 _PARAMETER = re.compile(r"\$\{\{?\s*([A-Za-z0-9_]+)\s*\}\}?")
-_MODEL_CONTAINER = "kserve-container"
 _FILLED_IN = "kserve-mlserver"
 """KServe's webhook itself writes the label modelClass for a runtime of this name (`SetMlServerDefaults`)."""
 
@@ -119,16 +118,16 @@ def _accelerator(service: Service, runtime: Runtime, report: Report) -> None:
     report.add("gpu-recommended", found[0], f"the runtime {runtime.name} is made for {names}, not for {found[1]}")
 
 
-def check_runtime(item: Item, _world: World, report: Report) -> None:
+def check_runtime(item: Item, world: World, report: Report) -> None:
     """A ServingRuntime by itself."""
     spec = item.node.get("spec")
-    containers = containers_of(spec)
+    containers = runtime_of(item, world).containers
     multi = spec.get("multiModel") if spec else None
     several = multi is not None and multi.text == "true"
-    if containers and not several and not item.patch and not any(c.name == _MODEL_CONTAINER for c in containers):
+    if containers and not several and not item.patch and not any(c.name == MODEL_CONTAINER for c in containers):
         names = ", ".join(container.name or "one without a name" for container in containers)
         place = containers[0].node.get("name") or containers[0].node
-        report.add("runtime-container", place, f"no container is called {_MODEL_CONTAINER}: there is {names}")
+        report.add("runtime-container", place, f"no container is called {MODEL_CONTAINER}: there is {names}")
     check_media(spec, report)
     for container in containers:
         check_container(container, report)

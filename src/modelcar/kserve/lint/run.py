@@ -26,7 +26,7 @@ from modelcar.kserve.lint.rules_modes import (
     check_strategy,
     check_visibility,
 )
-from modelcar.kserve.lint.rules_names import check_keys, check_labels, check_names, check_same
+from modelcar.kserve.lint.rules_names import check_labels, check_names, check_same
 from modelcar.kserve.lint.rules_resources import check_amounts, check_gpus, check_makers, check_replicas, check_volumes
 from modelcar.kserve.lint.rules_runtime import check_runtime, check_runtime_of, check_template
 from modelcar.kserve.lint.schema import Checker
@@ -290,7 +290,6 @@ def _apply_rules(world: World, report: Report, more: Callable[[Service, Report],
 def _apply(item: Item, world: World, report: Report, more: Callable[[Service, Report], None] | None) -> None:
     check_names(item, world, report)
     check_labels(item, world, report)
-    check_keys(item, world, report)
     if item.kind == "Secret":
         check_secret(item, world, report)
     elif item.kind == "Template":

@@ -15,6 +15,7 @@ from modelcar.kserve.lint.once import once
 from modelcar.kserve.names import ACCELERATOR, names_in
 from modelcar.kserve.versions import MODE_WORDS, Flavor, Mode
 
+MODEL_CONTAINER = "kserve-container"
 MODE = "serving.kserve.io/deploymentMode"
 DEADLINE = "serving.knative.dev/progress-deadline"
 CONNECTIONS = "opendatahub.io/connections"
@@ -152,6 +153,7 @@ class Runtime:
         item: Its object.
         name: Its name.
         title: What it is called in findings.
+        containers: Its containers.
         server: The container that serves the model.
         formats: The formats that it serves, each with the versions that it names.
         labels: The labels of a service that its arguments and variables hold.
@@ -161,8 +163,8 @@ class Runtime:
         self.item = item
         self.name = item.name
         self.title = f"{item.kind} {item.name}"
-        containers = containers_of(item.node.get("spec"))
-        self.server = next((c for c in containers if c.name == "kserve-container"), None)
+        self.containers = containers_of(item.node.get("spec"))
+        self.server = next((c for c in self.containers if c.name == MODEL_CONTAINER), None)
         self.formats = self._formats()
         self.labels = self._labels()
 
@@ -209,6 +211,14 @@ def _names(text: str) -> dict[str, None]:
     return dict.fromkeys(names_in(text))
 
 
+def runtime_of(item: Item, world: World) -> Runtime:
+    """A runtime, looked through when it is first asked for."""
+    found = world.runtimes.get(item)
+    if found is None:
+        found = world.runtimes[item] = Runtime(item)
+    return found
+
+
 class Service:
     """An InferenceService or LLMInferenceService, its runtime with it where that is among the files."""
 
@@ -222,9 +232,7 @@ class Service:
         runtime = self.model.get("runtime") if self.model and not self.llm else None
         self.runtime_name = runtime
         found = world.runtime(runtime.string, item.namespace) if runtime and runtime.string else None
-        self.runtime = world.runtimes.get(found) if found is not None else None
-        if found is not None and self.runtime is None:
-            self.runtime = world.runtimes[found] = Runtime(found)
+        self.runtime = runtime_of(found, world) if found is not None else None
 
     def _model(self) -> Node | None:
         if self.llm:
