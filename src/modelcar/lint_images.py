@@ -94,7 +94,7 @@ def _runs_vllm(service: Service) -> bool:
     words = [word for server in service.servers for word, _ in server.words]
     if any(word.endswith(".gguf") for word in words):
         return False
-    runtime = service.runtime.server if service.runtime else None
+    runtime = service.runtime_server
     image = runtime.node.get("image") if runtime is not None else None
     return image is None or "vllm" in image.text.lower() or any("vllm" in word for word in words)
 

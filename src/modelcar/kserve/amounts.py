@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from modelcar.errors import UsageError
 from modelcar.kserve.deployment import Deployment
-from modelcar.kserve.names import ACCELERATOR, is_qualified_name
+from modelcar.kserve.names import ACCELERATOR, OWN_RESOURCES, is_qualified_name, is_resource
 from modelcar.kserve.quantity import parse_quantity
 from modelcar.kserve.runtimes import NVIDIA
 from modelcar.kserve.versions import Flavor
@@ -26,8 +26,6 @@ SIZES: dict[str, tuple[Amounts, Amounts]] = {
 
 _PROFILE: Amounts = {"cpu": "2", "memory": "4Gi"}
 """What the 3.x form's default hardware profile asks for, and may use."""
-
-_OWN = ("cpu", "memory", "ephemeral-storage")
 
 
 def resources_of(deployment: Deployment, flavor: Flavor) -> dict[str, Amounts]:
@@ -47,7 +45,7 @@ def resources_of(deployment: Deployment, flavor: Flavor) -> dict[str, Amounts]:
         requests[name] = limits[name] = count
     for name in {**asked, **allowed}:
         request, limit = asked.get(name), allowed.get(name)
-        if name not in _OWN:
+        if name not in OWN_RESOURCES:
             request, limit = request or limit, limit or request  # both are one for what isn't Kubernetes' own
         if request:
             requests[name] = request
@@ -67,13 +65,13 @@ def _compare(requests: Amounts, limits: Amounts) -> None:
         limit = parse_quantity(limits.get(name, value), name)
         if request > limit:
             raise UsageError(f"--requests: {name} is {value}, and the limit {limits[name]}")
-        if name not in _OWN and request != limit:
+        if name not in OWN_RESOURCES and request != limit:
             raise UsageError(f"--requests: {name} must be the same in --limits", "Kubernetes wants that of devices")
 
 
 def _in_order(part: Amounts) -> Amounts:
     """Processors and memory first."""
-    return dict(sorted(part.items(), key=lambda one: (one[0] not in _OWN, one[0])))
+    return dict(sorted(part.items(), key=lambda one: (one[0] not in OWN_RESOURCES, one[0])))
 
 
 def devices_in(deployment: Deployment) -> list[str]:
@@ -101,7 +99,7 @@ def accelerators(deployment: Deployment) -> Amounts:
         raise UsageError(f"--accelerator: {name}, and --requests or --limits say {others[0]}", "leave one of them out")
     count = deployment.gpu_count
     if count is None:
-        count = 1 if deployment.accelerator and name not in {**(deployment.limits or {})} else 0
+        count = 1 if deployment.accelerator and name not in (deployment.limits or {}) else 0
     return {name: str(count)} if count else {}
 
 
@@ -121,9 +119,7 @@ def _base(deployment: Deployment, flavor: Flavor) -> tuple[Amounts, Amounts]:
 
 def _checked(field: str, given: Mapping[str, str]) -> Amounts:
     for name, text in given.items():
-        if name not in _OWN and not name.startswith("hugepages-") and "/" not in name:
-            raise UsageError(f"--{field}: {name!r} is no resource", "one of cpu, memory, nvidia.com/gpu, …")
-        if not is_qualified_name(name):
+        if not (is_resource(name) and is_qualified_name(name)):
             raise UsageError(f"--{field}: {name!r} is no resource", "one of cpu, memory, nvidia.com/gpu, …")
         value = parse_quantity(text, f"--{field} {name}")
         if value < 0:

@@ -18,7 +18,10 @@ _OPTION = r"--?[A-Za-z][\w.-]*"
 _SEVERAL = re.compile(rf"{_OPTION}\s|{_OPTION}=[^\s{{\[]\S*\s(.*\s)?--[A-Za-z]")
 _NAME_AND_JSON = re.compile(rf"({_OPTION})\s+([{{\[].*)")
 
-_UNITS = {"k": 1000, "m": 1000**2, "g": 1000**3, "K": 1024, "M": 1024**2, "G": 1024**3}
+UNITS = {letter: 1000**n for n, letter in enumerate("kmgt", 1)} | {
+    letter: 1024**n for n, letter in enumerate("KMGT", 1)
+}
+"""What stands behind a number of tokens (`human_readable_int` of vllm/engine/arg_utils.py)."""
 
 
 def split_args(args: Iterable[str]) -> tuple[str, ...]:
@@ -62,4 +65,4 @@ def tokens_in(text: str | None) -> int | None:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgKMG])|(\d+)", text or "")
     if not found:
         return None
-    return int(found[3]) or None if found[3] else int(float(found[1]) * _UNITS[found[2]]) or None
+    return int(found[3]) or None if found[3] else int(float(found[1]) * UNITS[found[2]]) or None

@@ -45,6 +45,15 @@ ACCELERATOR = re.compile(
 """Resources that are devices to serve models on, by the names of their makers' device plugins."""
 
 
+OWN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+"""Those that Kubernetes itself knows, besides huge pages."""
+
+
+def is_resource(name: str) -> bool:
+    """Whether a name can be one of an amount in requests and limits: Kubernetes' own, or a maker's with a `/`."""
+    return "/" in name or name in OWN_RESOURCES or name.startswith("hugepages-")
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """A list of names in JSON, as annotations hold one; empty for anything else."""
     try:

@@ -281,3 +281,11 @@ def test_images_in_storage_uris_came_later() -> None:
     for release, wrong in ((Version(0, 19), True), (Version(0, 20), False)):
         rules_found = {one.rule for one in found(text, Aim(Flavor.KSERVE, release))}
         assert ("storage-uris" in rules_found) is wrong
+
+
+def test_the_serving_container_of_a_custom_predictor_is_looked_at_once() -> None:
+    text = (
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: m}\nspec:\n  predictor:\n"
+        "    containers: [{name: kserve-container, image: x/y:1, env: [{name: PYTHONPATH, value: /x}]}]\n"
+    )
+    assert [one.rule for one in found(text)] == ["env-blocked"]

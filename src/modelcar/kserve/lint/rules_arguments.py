@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from modelcar.kserve.arguments import UNITS
 from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.service import Container, Service, containers_of, is_vllm
+from modelcar.kserve.lint.service import Container, Service, is_vllm
 
 _JOINED = re.compile(r"(--?[A-Za-z][\w.-]*)\s+(\S.*)", re.DOTALL)
 _MAY_BE = re.compile(r"-[A-Za-z][\w.-]*[\s\\]")
@@ -17,18 +18,15 @@ _HANDS_ON = re.compile(r"--?[\w.-]*(?:args|arguments|opts|options|flags|command|
 _CONTEXT = ("--max-model-len",)
 _LENGTH = re.compile(r"-1|auto|[1-9]\d*|(\d+(?:\.\d+)?)([kmgt])|\d+[KMGT]")
 """What vLLM reads as a context (`human_readable_int_or_auto` of vllm/engine/arg_utils.py)."""
-_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def check_arguments(service: Service, report: Report) -> None:
     """The arguments of a service's containers."""
     own = service.server
     if own is not None:
-        check_joined(
-            own, report, service.runtime.server if service.runtime else None
-        )  # KServe adds the model's arguments to the runtime's
-    for container in (*containers_of(service.predictor), *service.others):
-        if own is None or container.node.index != own.node.index:
+        check_joined(own, report, service.runtime_server)  # KServe adds the model's arguments to the runtime's
+    for container in (*service.containers, *service.others):
+        if container is not own:
             check_joined(container, report)
     if is_vllm(service):
         _context(service, report)
@@ -85,7 +83,7 @@ def _context(service: Service, report: Report) -> None:
         message = f"--max-model-len: {_short(text)!r} is no number of tokens"
         report.add("argument-number", node, message, "write a whole number, as 8192")
     elif read[2]:
-        tokens = int(float(read[1]) * _UNITS[read[2]])
+        tokens = int(float(read[1]) * UNITS[read[2]])
         message = (
             f"--max-model-len: {text} is {tokens:,} tokens in vLLM, not {read[1]} × 1,024; and older ones refuse it"
         )

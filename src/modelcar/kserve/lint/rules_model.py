@@ -9,7 +9,7 @@ from modelcar.kserve.lint.document import Node
 from modelcar.kserve.lint.findings import Report
 from modelcar.kserve.lint.rules_connections import connection_of, kind_of
 from modelcar.kserve.lint.rules_uri import check_uri
-from modelcar.kserve.lint.service import CONNECTIONS, Service, Source, containers_of
+from modelcar.kserve.lint.service import CONNECTIONS, Service, Source
 from modelcar.kserve.versions import SEVERAL_IMAGES, Cluster, Flavor, Scheme
 
 _MOST_URIS = 10
@@ -36,7 +36,7 @@ def check_sources(service: Service, report: Report) -> None:
 
 
 def _no_model(service: Service, model: Node, report: Report) -> None:
-    if model.get("storage") is not None or containers_of(service.predictor):
+    if model.get("storage") is not None or service.containers:
         return
     if any(
         key.lower().startswith("storage") and key not in ("storage", "storageUri")
@@ -128,9 +128,8 @@ def check_blocked(service: Service, report: Report) -> None:
     name = model.key("name") if model and not service.llm else None
     if name is not None and model is not None and model.get("name"):
         report.add("model-name", name, "model.name is set, and KServe refuses it", "take it out")
-    servers = containers_of(service.predictor)
     own = service.server
-    servers = [*([own] if own else []), *(c for c in servers if own is None or c.node is not own.node)]
+    servers = [*([own] if own else []), *(container for container in service.containers if container is not own)]
     for container in servers + service.others:
         if blocked := container.variables.get("PYTHONPATH"):
             place = Node(container.node.document, blocked[0])

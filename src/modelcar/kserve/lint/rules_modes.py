@@ -7,7 +7,7 @@ import re
 from modelcar.errors import ModelcarError
 from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.service import DEADLINE, MODE, Service, containers_of
+from modelcar.kserve.lint.service import DEADLINE, MODE, Service
 from modelcar.kserve.versions import LLM_KIND, MODE_WORDS, NEW_MODE_WORDS, Cluster, Flavor, Mode
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
@@ -141,6 +141,6 @@ def check_llm(service: Service, report: Report) -> None:
             if since is not None and cluster.release < since:
                 message = f"{item.api} is there since KServe {since}, and this is for {cluster.release}"
                 report.add("llm-version", place, message, f"write serving.kserve.io/{cluster.llm_api()}")
-    containers = containers_of(service.predictor)
+    containers = service.containers
     if containers and not item.patch and not any(container.name == "main" for container in containers):
         report.add("llm-container", containers[0].node, "no container is called main")

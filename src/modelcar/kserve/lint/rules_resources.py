@@ -8,14 +8,14 @@ from functools import lru_cache
 
 from modelcar.kserve.lint.document import QUOTED, Node
 from modelcar.kserve.lint.findings import Edit, Report
-from modelcar.kserve.lint.service import Container, Service, containers_of, is_gpu, is_vllm, volumes_of
+from modelcar.kserve.lint.service import Container, Service, count_in, is_gpu, is_vllm, volumes_of
+from modelcar.kserve.names import is_resource
 from modelcar.kserve.quantity import is_quantity, parse_quantity
 
 _TENSOR = ("--tensor-parallel-size", "-tp")
 _PIPELINE = ("--pipeline-parallel-size", "-pp")
 _OTHERS = (*_PIPELINE, "--data-parallel-size", "-dp")
 _MEDIUM = re.compile(r"Memory|HugePages(?:-\w+)?")
-_NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
 _WITH_SHM = frozenset({"kserve-vllmserver", "kserve-huggingfaceserver"})
 """KServe's own runtimes that mount shared memory (config/runtimes)."""
 
@@ -29,7 +29,7 @@ def check_gpus(service: Service, report: Report) -> None:
     if parallelism is not None and tensor is None:
         own = parallelism.get("tensor")
         tensor = (own or parallelism, own.text if own else "")
-    size = int(tensor[1]) if tensor and tensor[1].isdecimal() and len(tensor[1]) < 7 else None
+    size = count_in(tensor[1]) if tensor else None
     worker = _worker(service) if tensor is None and found and found[2] > 1 else None
     if worker is not None:
         _idle_workers(worker, found, report)
@@ -86,7 +86,8 @@ def _idle_workers(worker: Node, found: tuple[Node, str, int] | None, report: Rep
     """Over several nodes KServe takes the size from `workerSpec`, 1 where it isn't said."""
     own = worker.get("tensorParallelSize")
     text = own.text if own else "1"
-    if found and text.isdecimal() and len(text) < 7 and int(text) < found[2]:
+    size = count_in(text)
+    if found and size is not None and size < found[2]:
         message = f"workerSpec.tensorParallelSize is {text}, and each Pod has {found[2]} GPUs"
         report.add("gpu-idle", own or found[0], message, f"write tensorParallelSize: {found[2]} in workerSpec")
 
@@ -106,8 +107,7 @@ def _talks(service: Service) -> bool:
     """Whether the server's GPUs talk to each other: vLLM's do, by NCCL."""
     if is_vllm(service) or service.option_value(*_TENSOR):
         return True
-    model = service.model.at("modelFormat", "name") if service.model else None
-    if model is not None and model.text.lower() == "huggingface":
+    if service.format_name == "huggingface":
         return True
     if service.predictor is not None and service.predictor.get("huggingface") is not None:
         return True
@@ -130,10 +130,9 @@ def _has_shm(service: Service) -> bool:
 
 def check_amounts(service: Service, report: Report) -> None:
     """Requests against limits, in each container."""
-    containers = containers_of(service.predictor)
     server = service.server
     own = [server] if server and server.node is service.model else []
-    for container in [*containers, *own, *service.others]:
+    for container in [*service.containers, *own, *service.others]:
         check_container(container, report)
 
 
@@ -141,7 +140,7 @@ def check_container(container: Container, report: Report) -> None:
     """A container's requests against its limits."""
     limits, requests = container.limits, container.requests
     for name, (key, value) in {**requests, **limits}.items():
-        if "/" not in name and name not in _NATIVE and not name.startswith("hugepages-") and "${" not in name:
+        if not is_resource(name) and "${" not in name:
             fix = "write nvidia.com/gpu, or what the nodes call it" if "gpu" in name.lower() else ""
             report.add("resource-name", key, f"Kubernetes has no resource {name[:80]!r}", fix)
         elif is_gpu(name) and (amount := _amount(value.text)) is not None and amount != amount.to_integral_value():
@@ -172,21 +171,22 @@ def _amount(text: str) -> Decimal | None:
 def check_replicas(service: Service, report: Report) -> None:
     """The least against the most replicas, in each component."""
     spec = service.item.node.get("spec")
-    names = ("predictor", "transformer", "explainer", "scaling")
-    for name in names:
+    for name in ("predictor", "transformer", "explainer", "scaling"):
         part = spec.get(name) if spec else None
-        numbers: list[int] = []
-        for bound in ("minReplicas", "maxReplicas") if part else ():
-            node = part.get(bound) if part else None
-            number = node.integer if node else None
-            if node is None or number is None:
-                continue
-            numbers.append(number)
-            if number < 0:
-                report.add("replicas-negative", node, f"{number} replicas: none are the least")
-            elif numbers[0] > number > 0:
-                least = part.get("minReplicas") if part else None
-                report.add("min-over-max", least or node, f"minReplicas is {numbers[0]}, and maxReplicas {number}")
+        if part is None:
+            continue
+        least, most = _replicas(part, "minReplicas"), _replicas(part, "maxReplicas")
+        for found in (least, most):
+            if found is not None and found[1] < 0:
+                report.add("replicas-negative", found[0], f"{found[1]} replicas: none are the least")
+        if least is not None and most is not None and least[1] > most[1] > 0:
+            report.add("min-over-max", least[0], f"minReplicas is {least[1]}, and maxReplicas {most[1]}")
+
+
+def _replicas(part: Node, bound: str) -> tuple[Node, int] | None:
+    node = part.get(bound)
+    number = node.integer if node else None
+    return None if node is None or number is None else (node, number)
 
 
 def check_volumes(service: Service, report: Report) -> None:
@@ -196,12 +196,11 @@ def check_volumes(service: Service, report: Report) -> None:
         return
     if service.runtime_name is not None and service.runtime is None:
         return  # it may bring them
-    containers = containers_of(service.predictor)
-    own = [*containers, *([Container(service.model)] if service.model is not None else [])]
+    places = [*(container.node for container in service.containers), *([service.model] if service.model else [])]
     mounts = [
         name
-        for container in own
-        if (listed := container.node.get("volumeMounts")) is not None
+        for place in places
+        if (listed := place.get("volumeMounts")) is not None
         for mount in listed.elements()
         if (name := mount.get("name")) is not None
     ]

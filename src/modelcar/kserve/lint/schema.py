@@ -9,8 +9,7 @@ from modelcar.kserve.fields import Fields
 from modelcar.kserve.lint.document import ALIAS, MAPPING, OTHER, PLAIN, QUOTED, SEQUENCE, Document, Node
 from modelcar.kserve.lint.findings import Edit, Report
 from modelcar.kserve.lint.near import Guesses
-from modelcar.kserve.lint.values import Type as _Type
-from modelcar.kserve.lint.values import advice, fits
+from modelcar.kserve.lint.values import Type, advice, fits
 from modelcar.kserve.quantity import is_quantity
 from modelcar.kserve.scalars import integer_of, plain_type, quoted
 
@@ -25,7 +24,7 @@ class Checker:
     def __init__(self, fields: Fields, report: Report) -> None:
         self._fields = fields
         self._report = report
-        self._types: dict[str, _Type] = {}
+        self._types: dict[str, Type] = {}
         self._seen: dict[int, set[int]] = {}
         self._shared: dict[int, frozenset[int]] = {}
         self._guesses = Guesses()
@@ -55,22 +54,22 @@ class Checker:
         """The nodes of a document that something points to."""
         return self._shared[id(document)]
 
-    def type_of(self, word: str) -> _Type:
+    def type_of(self, word: str) -> Type:
         """A type by its word."""
         found = self._types.get(word)
         if found is None:
             found = self._types[word] = self._make(word)
         return found
 
-    def _make(self, word: str) -> _Type:
+    def _make(self, word: str) -> Type:
         if word[:2] in ("[]", "{}"):
-            return _Type(word[:2], self.type_of(word[2:]))
+            return Type(word[:2], self.type_of(word[2:]))
         fields = self._fields.types.get(word)
         if fields is None:
-            return _Type(word)
-        return _Type(word, None, dict(fields), self._fields.required.get(word, ()), word in self._fields.open)
+            return Type(word)
+        return Type(word, None, dict(fields), self._fields.required.get(word, ()), word in self._fields.open)
 
-    def near(self, text: str, type_: _Type) -> str:
+    def near(self, text: str, type_: Type) -> str:
         """The field of a type that was probably meant; empty where none is near."""
         return self._guesses.near(text, type_.name, type_.fields or {})
 
@@ -100,9 +99,9 @@ class _Walk:
         self._parameters = parameters
         self._seen = checker.seen(document)
         self._shared = checker.shared(document)
-        self._waiting: list[tuple[int, _Type, str]] = []
+        self._waiting: list[tuple[int, Type, str]] = []
 
-    def run(self, root: int, type_: _Type) -> None:
+    def run(self, root: int, type_: Type) -> None:
         waiting = self._waiting
         waiting.append((root, type_, ""))
         kinds, shared = self._document.kinds, self._shared
@@ -122,7 +121,7 @@ class _Walk:
             else:
                 self._scalar(node, type_, name)
 
-    def _mapping(self, node: int, type_: _Type, name: str) -> None:
+    def _mapping(self, node: int, type_: Type, name: str) -> None:
         document, kinds, after = self._document, self._document.kinds, self._document.after
         whole, starts, ends = document.text, document.starts, document.ends
         fields, inner, waiting = type_.fields, type_.inner, self._waiting
@@ -170,7 +169,7 @@ class _Walk:
         return None
 
     def _missing(
-        self, node: int, type_: _Type, name: str, required: tuple[str, ...], keys: set[str], empty: list[str]
+        self, node: int, type_: Type, name: str, required: tuple[str, ...], keys: set[str], empty: list[str]
     ) -> None:
         if required and (empty or not keys.issuperset(required)) and "<<" not in keys:
             missing = [wanted for wanted in required if wanted not in keys or wanted in empty]
@@ -184,13 +183,13 @@ class _Walk:
             return False
         return kind != PLAIN or plain_type(document.text[document.starts[node] : document.ends[node]]) in _TEXTS
 
-    def _merged(self, value: int, type_: _Type) -> None:
+    def _merged(self, value: int, type_: Type) -> None:
         """What `<<` brings stands in for fields of this very object."""
         target = self._document.followed(value)
         parts = [*self._document.elements(target)] if self._document.kinds[target] == SEQUENCE else [target]
         self._waiting += [(part, type_, "<<") for part in parts]
 
-    def _sequence(self, node: int, type_: _Type, name: str) -> None:
+    def _sequence(self, node: int, type_: Type, name: str) -> None:
         if type_.name not in ("[]", "any"):
             self._wrong(node, type_, name, "a list")
             return
@@ -200,7 +199,7 @@ class _Walk:
                 self._waiting.append((element, inner, name))
             element = after[element]
 
-    def _scalar(self, node: int, type_: _Type, name: str) -> None:
+    def _scalar(self, node: int, type_: Type, name: str) -> None:
         is_ = self._document.type(node)
         wanted = type_.name
         if wanted in (is_, "any") or is_ in ("null", "any"):
@@ -230,7 +229,7 @@ class _Walk:
         else:
             self._add("bad-quantity", node, f"{name}: {text!r} is no quantity", "write it as 4Gi, 500m or 2")
 
-    def _wrong(self, node: int, type_: _Type, name: str, is_: str) -> None:
+    def _wrong(self, node: int, type_: Type, name: str, is_: str) -> None:
         wanted = type_.name
         document = self._document
         scalar = document.kinds[node] <= OTHER
@@ -249,12 +248,12 @@ class _Walk:
         fix = fix or advice(document, node, type_, name)
         self._add("wrong-type", node, message, fix, edit)
 
-    def _unknown(self, mapping: int, keys: list[int], type_: _Type, name: str) -> None:
+    def _unknown(self, mapping: int, keys: list[int], type_: Type, name: str) -> None:
         present = {self._document.value(key) for key, _ in self._document.items(mapping)}
         for key in keys:
             self._unknown_key(key, present, type_, name)
 
-    def _unknown_key(self, key: int, present: set[str], type_: _Type, name: str) -> None:
+    def _unknown_key(self, key: int, present: set[str], type_: Type, name: str) -> None:
         text = self._document.value(self._document.followed(key))
         near = self._checker.near(text, type_)
         if text == "$patch" or (type_.open and not near):
@@ -275,7 +274,7 @@ class _Walk:
         else:
             self._add("unknown-field", key, message)
 
-    def _elsewhere(self, text: str, type_: _Type, name: str) -> str:
+    def _elsewhere(self, text: str, type_: Type, name: str) -> str:
         """Where a field belongs that stands too high or too low; empty where that isn't known."""
         fields = type_.fields or {}
         for place in ("model", "metadata", "spec", "predictor"):

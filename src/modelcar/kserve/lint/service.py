@@ -121,8 +121,8 @@ class Container:
         """The GPUs that it asks for: where, which, and how many; None for none, or a count that is no number."""
         for amounts in (self.limits, self.requests):
             for name, (key, value) in amounts.items():
-                if is_gpu(name) and value.text.isdecimal() and 0 < len(value.text) < 7 and int(value.text):
-                    return key, name, int(value.text)
+                if is_gpu(name) and (count := count_in(value.text)):
+                    return key, name, count
         return None
 
     @once
@@ -253,14 +253,19 @@ class Service:
         return ([Source(found)] if found else []) + several
 
     @once
+    def containers(self) -> list[Container]:
+        """The containers of its predictor, or of an LLMInferenceService's template."""
+        return containers_of(self.predictor)
+
+    @once
     def server(self) -> Container | None:
         """The container that serves the model, as this object says it."""
-        containers = containers_of(self.predictor)
         if self.llm:
-            return next((c for c in containers if c.name == "main"), None)
+            return next((c for c in self.containers if c.name == "main"), None)
         if self.model is not None:
             return Container(self.model)
-        return next((c for c in containers if c.name == "kserve-container"), containers[0] if containers else None)
+        first = self.containers[0] if self.containers else None
+        return next((c for c in self.containers if c.name == MODEL_CONTAINER), first)
 
     @once
     def others(self) -> list[Container]:
@@ -272,8 +277,18 @@ class Service:
     @once
     def servers(self) -> list[Container]:
         """Both: what the object says wins over what its runtime says."""
-        servers = (self.server, self.runtime.server if self.runtime else None)
-        return [server for server in servers if server is not None]
+        return [server for server in (self.server, self.runtime_server) if server is not None]
+
+    @property
+    def runtime_server(self) -> Container | None:
+        """The runtime's container that serves the model, where the runtime is among the files."""
+        return self.runtime.server if self.runtime else None
+
+    @once
+    def format_name(self) -> str:
+        """The name of the model's format in lower case; empty where none is written."""
+        written = self.model.at("modelFormat", "name") if self.model else None
+        return written.text.lower() if written else ""
 
     def annotations(self) -> Iterator[Node]:
         """The mappings of annotations that reach the workload."""
@@ -304,7 +319,7 @@ class Service:
     def option_number(self, *names: str) -> int | None:
         """An argument's value where it is a whole number of sensible size."""
         found = self.option_value(*names)
-        return int(found[1]) if found and found[1].isdecimal() and len(found[1]) < 7 else None
+        return count_in(found[1]) if found else None
 
 
 @lru_cache(256)
@@ -320,10 +335,12 @@ def is_runtime(item: Item) -> bool:
 
 def is_vllm(service: Service) -> bool:
     """Whether vLLM serves the model, as the object says it."""
-    if service.llm:
-        return True
-    written = service.model.at("modelFormat", "name") if service.model else None
-    return written is not None and written.text.lower() == "vllm"
+    return service.llm or service.format_name == "vllm"
+
+
+def count_in(text: str) -> int | None:
+    """A whole number of sensible size, None for what is none."""
+    return int(text) if text.isdecimal() and len(text) < 7 else None
 
 
 def volumes_of(pod: Node | None) -> frozenset[str]:
